@@ -1,1 +1,9 @@
-//! stub
+//! Port Control: people get, use and lose access to secrets without anyone running after them.
+//!
+//! One folder is one room; a room uses only rooms above it in this list. `docs/architecture.md` tells
+//! what each is for, and a test holds the order.
+
+pub mod base;
+pub mod policy;
+pub mod store;
+pub mod audit;

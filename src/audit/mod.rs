@@ -1,0 +1,15 @@
+//! The log, and the only way to write: nothing changes without its entry (invariant 2).
+//!
+//! [`Log::perform`] takes a [`Unit`] of work, runs it together with whatever else waits in one
+//! transaction, appends the entries in that order, commits once, and wakes everybody. So commit order
+//! is log order, a lone client pays one fdatasync, and a thousand share it.
+
+mod entry;
+mod log;
+mod tree;
+mod unit;
+
+pub use entry::{Draft, EntryKind, Opening};
+pub use log::{Head, Log};
+pub use tree::{Edge, Hash, leaf_hash, node_hash};
+pub use unit::{Authority, FactsOfNow, IntentOutcome, Unit, Work};

@@ -1,0 +1,21 @@
+//! What every room stands on: ids, names, time, chance, secret values and problems.
+//!
+//! Time and chance come in from outside (invariant 10): only this room asks the machine for them,
+//! everything else is handed an [`Ambient`].
+
+pub mod ambient;
+pub mod hex;
+pub mod ids;
+pub mod names;
+pub mod problem;
+pub mod secret;
+pub mod time;
+
+pub use ambient::Ambient;
+pub use names::{EnvironmentRef, Name, SecretName, SecretRef};
+pub use problem::{Problem, ProblemKind};
+pub use secret::SecretValue;
+pub use time::Timestamp;
+
+/// What most functions of this crate answer with.
+pub type Result<T, E = Problem> = std::result::Result<T, E>;

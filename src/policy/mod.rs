@@ -1,0 +1,25 @@
+//! Decides. Plain facts go in, a [`Permit`] or a [`Denial`] with its reason and remedy comes out.
+//!
+//! Pure: no database, no clock, no network. Only here can a `Permit` be made (invariant 1).
+
+mod action;
+
+mod facts;
+mod permit;
+mod principal;
+mod resource;
+mod scope;
+
+pub use action::Action;
+
+pub use facts::{Authentication, Facts, GrantFact, Membership, PersonFacts, ScopeStanding, ServiceFacts};
+pub use permit::{Denial, DenialReason, FactVersions, Permit};
+pub use principal::{PersonStatus, Principal, Service};
+pub use resource::{EnvironmentFacts, Resource};
+pub use scope::{
+    ADMINISTRATORS, Allowance, Applications, AuthenticationNeed, ByRequest, Environments, FactAge, Members,
+    TrustScope,
+};
+
+
+

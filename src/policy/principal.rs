@@ -1,0 +1,99 @@
+//! Whoever acts.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::PersonId;
+
+/// Whoever acts. Workloads and connections join this list when they exist.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// A human.
+    Person(PersonId),
+    /// One of our own services.
+    Service(Service),
+}
+
+impl fmt::Display for Principal {
+    /// As the log names it: `per_…` or `service/broker`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person(id) => write!(f, "{id}"),
+            Self::Service(service) => write!(f, "service/{service}"),
+        }
+    }
+}
+
+/// Our own services. Each has policies of its own; there is no permit for "the system".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// Takes verified sign-ins in: creates people, accounts, memberships and sessions.
+    SignIn,
+    /// Ends what has run out: grants, requests, sessions.
+    Expiry,
+    /// Keeps deliveries as they should be.
+    Broker,
+    /// Takes from leavers what they still hold.
+    Revocation,
+    /// The server's own machine: recovery, keys, the log's own entries.
+    Operator,
+}
+
+impl Service {
+    /// Every service.
+    pub const ALL: &'static [Self] =
+        &[Self::SignIn, Self::Expiry, Self::Broker, Self::Revocation, Self::Operator];
+
+    /// Its name in policies and entries.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign-in",
+            Self::Expiry => "expiry",
+            Self::Broker => "broker",
+            Self::Revocation => "revocation",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether anything works for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PersonStatus {
+    /// Everything that policy allows.
+    Active,
+    /// Nothing works, nothing is taken away.
+    Suspended,
+    /// Everything is taken away.
+    Deactivated,
+}
+
+impl PersonStatus {
+    /// As it is stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deactivated => "deactivated",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] wrote. Anything else counts as deactivated: fail closed.
+    #[must_use]
+    pub fn from_stored(text: &str) -> Self {
+        match text {
+            "active" => Self::Active,
+            "suspended" => Self::Suspended,
+            _ => Self::Deactivated,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A trust scope: what it takes to be in it, and what it allows.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Action;
+use crate::base::{Name, Timestamp, time};
+
+/// The one built-in trust scope, for groups named in the server's configuration. No file can declare it.
+pub const ADMINISTRATORS: &str = "administrators";
+
+/// A named degree of trust, as files declare it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TrustScope {
+    /// What it is called.
+    pub name: Name,
+    /// Who can be in it.
+    pub members: Members,
+    /// Where it has to be asked for: by whom it is approved and how long it lasts at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_request: Option<ByRequest>,
+    /// When it ends for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Timestamp>,
+    /// What it allows.
+    pub allows: Vec<Allowance>,
+    /// How strong and how recent the sign-in has to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<AuthenticationNeed>,
+    /// How old the facts may be. 12 h unless said otherwise, 1 h where it opens a protected environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<FactAge>,
+    /// From which networks (CIDR). Empty: from anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
+}
+
+/// Who can be in a trust scope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Members {
+    /// Aliases of groups; being in one of them is enough.
+    pub groups: Vec<Name>,
+}
+
+/// A scope that has to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ByRequest {
+    /// Aliases of groups whose people may approve; one approval is enough, never the requester's own.
+    pub approvers: Vec<Name>,
+    /// Longest time that a grant may last.
+    #[serde(with = "time::span")]
+    pub longest: Duration,
+}
+
+/// Some actions in some environments of some applications. For actions on the whole, such as
+/// `read-log`, applications and environments stay out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Allowance {
+    /// Which actions.
+    pub actions: Vec<Action>,
+    /// Of which applications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applications: Option<Applications>,
+    /// In which environments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environments: Option<Environments>,
+}
+
+/// `own-teams`, `all`, or a list of names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Applications {
+    /// `own-teams` or `all`.
+    Word(ApplicationsWord),
+    /// These.
+    Named(Vec<Name>),
+}
+
+/// The two words that stand for many applications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApplicationsWord {
+    /// Applications of the teams that the person is in.
+    OwnTeams,
+    /// Every application.
+    All,
+}
+
+/// `all`, or a list of names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Environments {
+    /// `all`.
+    Word(EnvironmentsWord),
+    /// These.
+    Named(Vec<Name>),
+}
+
+/// The word that stands for every environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnvironmentsWord {
+    /// Every environment.
+    All,
+}
+
+/// How strong and how recent a sign-in has to be (RFC 9470).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct AuthenticationNeed {
+    /// One of these authentication context classes; empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acr: Vec<String>,
+    /// Oldest sign-in that counts.
+    #[serde(default, with = "optional_span", skip_serializing_if = "Option::is_none")]
+    pub no_older_than: Option<Duration>,
+}
+
+/// How old facts may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FactAge {
+    /// Oldest group membership that counts; older counts as absent.
+    #[serde(with = "time::span")]
+    pub no_older_than: Duration,
+}
+
+mod optional_span {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    use crate::base::time::{format_duration, parse_duration};
+
+    #[expect(clippy::ref_option, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match span {
+            Some(span) => serializer.serialize_str(&format_duration(*span)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| parse_duration(&text).map_err(D::Error::custom))
+            .transpose()
+    }
+}
