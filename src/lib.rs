@@ -3,7 +3,8 @@
 //! One folder is one room; a room uses only rooms above it in this list. `docs/architecture.md` tells
 //! what each is for, and a test holds the order.
 
+pub mod audit;
 pub mod base;
+pub mod catalog;
 pub mod policy;
 pub mod store;
-pub mod audit;

@@ -10,7 +10,9 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use super::{Hash, unit::Authority};
-use crate::base::{Ambient, EnvironmentRef, Name, Problem, Result, SecretName, Timestamp, hex, ids::PersonId};
+use crate::base::{
+    Ambient, EnvironmentRef, Name, Problem, Result, SecretName, Timestamp, hex, ids::PersonId,
+};
 
 /// Longest reason, in bytes.
 pub const LONGEST_REASON: usize = 4096;
@@ -187,9 +189,15 @@ struct Leaf<'a> {
 }
 
 /// Makes the leaf and its openings.
-pub(super) fn seal(draft: Draft, authority: &Authority<'_>, ambient: &Ambient, time: Timestamp) -> Result<Sealed> {
+pub(super) fn seal(
+    draft: Draft,
+    authority: &Authority<'_>,
+    ambient: &Ambient,
+    time: Timestamp,
+) -> Result<Sealed> {
     if draft.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
-        return Err(Problem::invalid(format!("the reason is longer than {LONGEST_REASON} bytes")).remedy("Shorten it."));
+        return Err(Problem::invalid(format!("the reason is longer than {LONGEST_REASON} bytes"))
+            .remedy("Shorten it."));
     }
     let actor = authority.principal().to_string();
     let mut payload = draft.payload.clone();
@@ -226,7 +234,10 @@ pub(super) fn seal(draft: Draft, authority: &Authority<'_>, ambient: &Ambient, t
     };
     let leaf = serde_json::to_vec(&leaf).map_err(|e| Problem::internal(format!("writing an entry: {e}")))?;
     if leaf.len() > LONGEST_LEAF {
-        return Err(Problem::internal(format!("an entry of {} bytes is longer than {LONGEST_LEAF}", leaf.len())));
+        return Err(Problem::internal(format!(
+            "an entry of {} bytes is longer than {LONGEST_LEAF}",
+            leaf.len()
+        )));
     }
     Ok(Sealed { leaf, time, openings, draft, actor, scope: authority.scope().cloned() })
 }

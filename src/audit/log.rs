@@ -107,8 +107,11 @@ impl<U: Unit> Waiting for Held<U> {
 }
 
 fn not_recorded(why: impl std::fmt::Display) -> Problem {
-    Problem::new(ProblemKind::NotRecorded, format!("nothing happened, because it could not be recorded: {why}"))
-        .remedy("Try again; `port-control check` says what is wrong with the database.")
+    Problem::new(
+        ProblemKind::NotRecorded,
+        format!("nothing happened, because it could not be recorded: {why}"),
+    )
+    .remedy("Try again; `port-control check` says what is wrong with the database.")
 }
 
 fn outcome_unknown() -> Problem {
@@ -145,7 +148,8 @@ impl Log {
             Ok(Ok(output)) => output,
             Ok(Err(_)) => Err(outcome_unknown()),
             Err(_) => {
-                let given_up = state.compare_exchange(WAITS, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+                let given_up =
+                    state.compare_exchange(WAITS, GIVEN_UP, Ordering::SeqCst, Ordering::SeqCst).is_ok();
                 Err(if given_up { not_recorded("the database does not answer") } else { outcome_unknown() })
             }
         }
@@ -242,7 +246,9 @@ impl Writer {
     async fn settle(&self, batch: Vec<Job>) {
         let mut batch: Vec<Job> = batch
             .into_iter()
-            .filter(|job| job.state.compare_exchange(WAITS, TAKEN, Ordering::SeqCst, Ordering::SeqCst).is_ok())
+            .filter(|job| {
+                job.state.compare_exchange(WAITS, TAKEN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            })
             .collect();
         let id: BatchId = self.ambient.id();
         let outcome = match self.attempt(&mut batch, id).await {
@@ -351,10 +357,7 @@ impl Writer {
             return Err(Some(Problem::internal("a unit of work drafted no entry; nothing was changed")));
         }
         let authority = job.unit.authority();
-        drafts
-            .into_iter()
-            .map(|draft| seal(draft, &authority, &self.ambient, now).map_err(Some))
-            .collect()
+        drafts.into_iter().map(|draft| seal(draft, &authority, &self.ambient, now).map_err(Some)).collect()
     }
 
     /// Finds out whether a commit that was not answered happened after all.
@@ -416,12 +419,19 @@ async fn append(tx: &mut WriteTx, index: u64, entry: &Sealed) -> Result<(), Stor
     )
     .await?;
     let openings = serde_json::to_string(&entry.openings).map_err(|e| StoreError::Refused(e.to_string()))?;
-    tx.execute(sql("INSERT INTO openings (entry, body) VALUES ($1, $2)").bind(as_i64(index)).bind(openings)).await?;
+    tx.execute(sql("INSERT INTO openings (entry, body) VALUES ($1, $2)").bind(as_i64(index)).bind(openings))
+        .await?;
     Ok(())
 }
 
 /// Moves the head by compare-and-set: where size or root are not what was read, nobody commits.
-async fn move_head(tx: &mut WriteTx, from: &Head, to: &Head, edge: &Edge, batch: BatchId) -> Result<(), Failed> {
+async fn move_head(
+    tx: &mut WriteTx,
+    from: &Head,
+    to: &Head,
+    edge: &Edge,
+    batch: BatchId,
+) -> Result<(), Failed> {
     let moved = tx
         .execute(
             sql("UPDATE log_head SET size = $1, root = $2, edge = $3, batch = $4, time = $5 \

@@ -4,6 +4,7 @@
 //! everything else is handed an [`Ambient`].
 
 pub mod ambient;
+pub mod config;
 pub mod hex;
 pub mod ids;
 pub mod names;

@@ -145,9 +145,9 @@ impl FromStr for SecretRef {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (environment, name) = text
-            .rsplit_once('/')
-            .ok_or_else(|| format!("'{}' wants the form APPLICATION/ENVIRONMENT/NAME", text.escape_debug()))?;
+        let (environment, name) = text.rsplit_once('/').ok_or_else(|| {
+            format!("'{}' wants the form APPLICATION/ENVIRONMENT/NAME", text.escape_debug())
+        })?;
         Ok(Self { environment: environment.parse()?, name: name.parse()? })
     }
 }

@@ -71,7 +71,11 @@ mod tests {
 
     #[test]
     fn a_value_is_never_told_by_debug() {
-        let shown = format!("{:?} {:#?}", SecretValue::new(b"hunter2".to_vec()), SecretValue::new(b"hunter2".to_vec()));
+        let shown = format!(
+            "{:?} {:#?}",
+            SecretValue::new(b"hunter2".to_vec()),
+            SecretValue::new(b"hunter2".to_vec())
+        );
         assert!(!shown.contains("hunter2") && !shown.contains('7'));
     }
 }

@@ -75,9 +75,9 @@ impl FromStr for Timestamp {
         if let Ok(time) = text.parse::<jiff::Timestamp>() {
             return Ok(Self(time.as_millisecond()));
         }
-        let date: jiff::civil::Date = text
-            .parse()
-            .map_err(|_| format!("'{text}' is neither a date (2026-01-31) nor a time (2026-01-31T12:00:00Z)"))?;
+        let date: jiff::civil::Date = text.parse().map_err(|_| {
+            format!("'{text}' is neither a date (2026-01-31) nor a time (2026-01-31T12:00:00Z)")
+        })?;
         let start = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
         Ok(Self(start.timestamp().as_millisecond()))
     }

@@ -20,6 +20,3 @@ pub use scope::{
     ADMINISTRATORS, Allowance, Applications, AuthenticationNeed, ByRequest, Environments, FactAge, Members,
     TrustScope,
 };
-
-
-

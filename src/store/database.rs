@@ -37,7 +37,10 @@ pub struct Database(Pools);
 #[derive(Clone, Debug)]
 enum Pools {
     /// SQLite has one writer: a pool of one connection is the queue for it.
-    Sqlite { write: SqlitePool, read: SqlitePool },
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -172,10 +175,7 @@ impl Database {
     /// # Errors
     /// Where the database does not answer.
     pub async fn pending_migrations(&self) -> Result<usize, StoreError> {
-        let applied: Vec<(i64,)> = match self
-            .fetch_all(sql_applied())
-            .await
-        {
+        let applied: Vec<(i64,)> = match self.fetch_all(sql_applied()).await {
             Ok(rows) => rows,
             Err(StoreError::Refused(_)) => Vec::new(),
             Err(error) => return Err(error),
@@ -224,9 +224,10 @@ impl Database {
             Text::Fixed(text) => text,
             Text::Composed(text) => text.as_str(),
         };
-        let is_about = [format!("INSERT INTO {table} "), format!("UPDATE {table} "), format!("DELETE FROM {table} ")]
-            .iter()
-            .any(|start| text.trim_start().starts_with(start.as_str()));
+        let is_about =
+            [format!("INSERT INTO {table} "), format!("UPDATE {table} "), format!("DELETE FROM {table} ")]
+                .iter()
+                .any(|start| text.trim_start().starts_with(start.as_str()));
         assert!(is_about, "a statement about {table} has to begin with its name");
         Ok(match &self.0 {
             Pools::Sqlite { write, .. } => query!(query).execute(write).await?.rows_affected(),

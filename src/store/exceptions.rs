@@ -28,7 +28,8 @@ pub(super) async fn prepare_postgres(pool: &PgPool) -> Result<(), StoreError> {
     // Two replicas may start at once; the advisory lock makes one of them wait.
     let mut tx = pool.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock(7078675)").execute(&mut *tx).await?;
-    let found = sqlx::query("SELECT count(*) FROM pg_type WHERE typname = 'blob'").fetch_one(&mut *tx).await?;
+    let found =
+        sqlx::query("SELECT count(*) FROM pg_type WHERE typname = 'blob'").fetch_one(&mut *tx).await?;
     if found.get::<i64, _>(0) == 0 {
         sqlx::query("CREATE DOMAIN blob AS bytea").execute(&mut *tx).await?;
     }

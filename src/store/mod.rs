@@ -41,7 +41,9 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::Tls(_) => Self::Unavailable(error.to_string()),
             // 57P01..57P05: an operator or a crash ended the connection; 53xxx: no resources left.
-            sqlx::Error::Database(e) if e.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("53")) => {
+            sqlx::Error::Database(e)
+                if e.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("53")) =>
+            {
                 Self::Unavailable(e.message().to_owned())
             }
             _ => Self::Refused(error.to_string()),

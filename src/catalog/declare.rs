@@ -1,0 +1,275 @@
+//! What files declare: one plain type for each kind. Shape and names here are the file format.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    base::{Name, SecretName},
+    policy::TrustScope,
+};
+
+/// A group, as one source (IdP or SCIM connection) names it, under an alias of our own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Group {
+    /// The alias that teams and trust scopes use.
+    pub name: Name,
+    /// Who says who is in it: the name of a provider in the server's configuration.
+    pub provider: String,
+    /// What the provider calls it: its id there, or its name where that is what its claims hold.
+    pub id: String,
+}
+
+/// A team: owns applications; its members are the people of its groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Team {
+    /// What it is called.
+    pub name: Name,
+    /// Aliases of its groups; being in one of them is being in the team.
+    pub groups: Vec<Name>,
+}
+
+/// An application with its environments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Application {
+    /// What it is called.
+    pub name: Name,
+    /// The team that owns it.
+    pub team: Name,
+    /// Its environments.
+    pub environments: Vec<Environment>,
+    /// Which of its secrets other applications get, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
+    /// Which of its secrets live at a place of their own in the engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<ExternalSecret>,
+}
+
+/// An environment of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Environment {
+    /// What it is called.
+    pub name: Name,
+    /// Whether facts have to be younger than usual here.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub protected: bool,
+    /// The teams that have a copy each. Empty: the environment is shared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Name>,
+}
+
+/// A secret that its owner shares: one version, one rotation task, many deliveries. The other
+/// applications have it in their environment of the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Share {
+    /// The environment of the owner; a shared one.
+    pub environment: Name,
+    /// The secret.
+    pub secret: SecretName,
+    /// The applications that get it.
+    pub with: Vec<Name>,
+}
+
+/// A secret that lives at an existing place in the engine: read in place, nothing copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ExternalSecret {
+    /// The environment; a shared one.
+    pub environment: Name,
+    /// What it is called here.
+    pub name: SecretName,
+    /// Where it lives.
+    pub at: ExternalLocation,
+    /// Whether it may be changed from here (by compare-and-set that keeps the other fields).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub writable: bool,
+}
+
+/// An existing place in the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ExternalLocation {
+    /// The KV v2 mount.
+    pub mount: String,
+    /// The path below it.
+    pub path: String,
+    /// The field of what is stored there.
+    pub field: String,
+}
+
+/// A cluster, and which namespaces of it which teams may deliver to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Cluster {
+    /// What it is called; the server's configuration says how it is reached.
+    pub name: Name,
+    /// Its namespaces that may be delivered to. No other is touched.
+    pub namespaces: Vec<Namespace>,
+}
+
+/// A namespace of a cluster. It may be listed more than once, with other teams and other patterns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Namespace {
+    /// What it is called.
+    pub name: Name,
+    /// The teams that may deliver to it.
+    pub teams: Vec<Name>,
+    /// Patterns (`*` stands for any text) of the names of the Secrets that these teams may make. Empty:
+    /// any name; not where teams share the namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_names: Vec<String>,
+}
+
+/// What should be in which Kubernetes Secret: all secrets of an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Delivery {
+    /// What it is called.
+    pub name: Name,
+    /// The application.
+    pub application: Name,
+    /// The environment.
+    pub environment: Name,
+    /// Whose copy, where the environment has copies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Name>,
+    /// The cluster.
+    pub cluster: Name,
+    /// The namespace.
+    pub namespace: Name,
+    /// The name of the Kubernetes Secret.
+    pub secret: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// The kinds of things that files declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// [`Group`].
+    Group,
+    /// [`Team`].
+    Team,
+    /// [`Application`].
+    Application,
+    /// [`TrustScope`].
+    TrustScope,
+    /// [`Cluster`].
+    Cluster,
+    /// [`Delivery`].
+    Delivery,
+}
+
+impl Kind {
+    /// Every kind, each after those that it refers to.
+    pub const ALL: &'static [Self] =
+        &[Self::Group, Self::Team, Self::Application, Self::TrustScope, Self::Cluster, Self::Delivery];
+
+    /// As files and the database spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Group => "Group",
+            Self::Team => "Team",
+            Self::Application => "Application",
+            Self::TrustScope => "TrustScope",
+            Self::Cluster => "Cluster",
+            Self::Delivery => "Delivery",
+        }
+    }
+
+    /// Reads what [`Self::as_str`] wrote.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Any declared thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A group.
+    Group(Group),
+    /// A team.
+    Team(Team),
+    /// An application.
+    Application(Application),
+    /// A trust scope.
+    TrustScope(TrustScope),
+    /// A cluster.
+    Cluster(Cluster),
+    /// A delivery.
+    Delivery(Delivery),
+}
+
+impl Object {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Group(_) => Kind::Group,
+            Self::Team(_) => Kind::Team,
+            Self::Application(_) => Kind::Application,
+            Self::TrustScope(_) => Kind::TrustScope,
+            Self::Cluster(_) => Kind::Cluster,
+            Self::Delivery(_) => Kind::Delivery,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &Name {
+        match self {
+            Self::Group(it) => &it.name,
+            Self::Team(it) => &it.name,
+            Self::Application(it) => &it.name,
+            Self::TrustScope(it) => &it.name,
+            Self::Cluster(it) => &it.name,
+            Self::Delivery(it) => &it.name,
+        }
+    }
+
+    /// Reads an object of a kind from any format.
+    ///
+    /// # Errors
+    /// Those of the format.
+    pub fn read<'de, D: serde::Deserializer<'de>>(kind: Kind, from: D) -> Result<Self, D::Error> {
+        Ok(match kind {
+            Kind::Group => Self::Group(Group::deserialize(from)?),
+            Kind::Team => Self::Team(Team::deserialize(from)?),
+            Kind::Application => Self::Application(Application::deserialize(from)?),
+            Kind::TrustScope => Self::TrustScope(TrustScope::deserialize(from)?),
+            Kind::Cluster => Self::Cluster(Cluster::deserialize(from)?),
+            Kind::Delivery => Self::Delivery(Delivery::deserialize(from)?),
+        })
+    }
+
+    /// Its declaration as JSON; written out, this is the canonical form that is stored and digested.
+    ///
+    /// # Errors
+    /// Where a time cannot be written; none that parsed.
+    pub fn to_json(&self) -> serde_json::Result<serde_json::Value> {
+        match self {
+            Self::Group(it) => serde_json::to_value(it),
+            Self::Team(it) => serde_json::to_value(it),
+            Self::Application(it) => serde_json::to_value(it),
+            Self::TrustScope(it) => serde_json::to_value(it),
+            Self::Cluster(it) => serde_json::to_value(it),
+            Self::Delivery(it) => serde_json::to_value(it),
+        }
+    }
+}
