@@ -1,4 +1,246 @@
-//! The server's configuration.
+//! The server's configuration: a TOML file, and `PORT_CONTROL_SECTION__KEY` variables that beat it.
+//!
+//! Credentials are never in the file: a file names other files, or the environment holds them. What
+//! cannot work or would not be safe is refused whole, every finding at once, before anything starts.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::{Name, Problem, ProblemKind, Result, SecretValue};
+
+/// The server's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address that the server listens on.
+    pub listen: SocketAddr,
+    /// The address that people and programs reach it at; https unless loopback.
+    pub public_url: Url,
+    /// Groups whose people are in the built-in scope `administrators`.
+    pub administrators: Vec<AdministratorGroup>,
+    /// Whom to ask, shown to someone who is in no scope: an address or a channel.
+    pub contact: String,
+    /// `sqlite:PATH` or `postgres://…`; may hold a password.
+    pub database: Credential,
+    /// Where the master key comes from.
+    pub master_key: MasterKeySource,
+    /// TLS of our own; nothing where a proxy does it or on loopback.
+    pub tls: Option<TlsFiles>,
+    /// Proxies whose `X-Forwarded-…` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where values live.
+    pub engine: EngineConfig,
+    /// Identity providers; at least one.
+    pub providers: Vec<ProviderConfig>,
+    /// How each declared cluster is reached.
+    pub clusters: BTreeMap<Name, Access>,
+    /// Who is told of requests.
+    pub webhooks: Vec<WebhookConfig>,
+    /// The log's public side.
+    pub log: LogConfig,
+    /// How long sign-ins last.
+    pub sessions: SessionConfig,
+}
+
+/// Something secret: in a file of its own, or given by the environment.
+#[derive(Clone)]
+pub enum Credential {
+    /// In this file.
+    File(PathBuf),
+    /// This.
+    Value(SecretValue),
+}
+
+/// Where the master key comes from.
+#[derive(Clone, Debug)]
+pub enum MasterKeySource {
+    /// A file that holds the key itself.
+    File(PathBuf),
+    /// A passphrase that the key is derived from.
+    Passphrase(Credential),
+}
+
+/// Certificate chain and private key, PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The chain.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+/// Where values live.
+#[derive(Clone, Debug)]
+pub enum EngineConfig {
+    /// In our own database, sealed.
+    Embedded,
+    /// In Vault or OpenBao.
+    Vault(Box<VaultConfig>),
+}
+
+/// How Vault or OpenBao is reached.
+#[derive(Clone, Debug)]
+pub struct VaultConfig {
+    /// Its address; https unless loopback.
+    pub address: Url,
+    /// Certificate authorities to believe instead of the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// The KV v2 mount of our own secrets.
+    pub mount: String,
+    /// How many versions it keeps of each.
+    pub max_versions: u32,
+    /// How we sign in.
+    pub auth: VaultAuth,
+}
+
+/// How we sign in to Vault.
+#[derive(Clone, Debug)]
+pub enum VaultAuth {
+    /// AppRole.
+    AppRole {
+        /// Where the method is mounted.
+        mount: String,
+        /// The role's id.
+        role_id: String,
+        /// The secret id.
+        secret_id: Credential,
+    },
+    /// By the ServiceAccount token of the pod that we run in.
+    Kubernetes {
+        /// Where the method is mounted.
+        mount: String,
+        /// The role.
+        role: String,
+        /// The token; read again at each sign-in.
+        token_file: PathBuf,
+    },
+    /// By a JWT.
+    Jwt {
+        /// Where the method is mounted.
+        mount: String,
+        /// The role.
+        role: String,
+        /// The token; read again at each sign-in.
+        token_file: PathBuf,
+    },
+    /// By a token that somebody made.
+    Token(Credential),
+}
+
+/// An identity provider.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// What it is called here: the source of its groups.
+    pub name: Name,
+    /// Its issuer identifier, compared exactly; https unless loopback.
+    pub issuer: String,
+    /// Our client id.
+    pub client_id: String,
+    /// Our client secret; nothing for a public client.
+    pub client_secret: Option<Credential>,
+    /// The claim that holds groups.
+    pub groups_claim: String,
+    /// The claim that holds the name to show.
+    pub name_claim: String,
+    /// The scopes to ask for; `openid` is among them.
+    pub scopes: Vec<String>,
+    /// The domains whose e-mail addresses it may assert. Empty: none is shown as verified.
+    pub email_domains: Vec<String>,
+    /// Authentication context classes to ask for.
+    pub acr: Vec<String>,
+}
+
+/// How a cluster is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// By a kubeconfig.
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// The context in it; its current one where nothing is said.
+        context: Option<String>,
+    },
+    /// By the ServiceAccount of the pod that we run in.
+    InCluster,
+    /// No cluster: manifests in a folder.
+    Directory(PathBuf),
+}
+
+/// Who is told of requests.
+#[derive(Clone, Debug)]
+pub struct WebhookConfig {
+    /// Where to.
+    pub url: Url,
+    /// What it is signed with.
+    pub secret: Credential,
+}
+
+/// The log's public side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The log's name in its checkpoints: host and path, no scheme.
+    pub origin: String,
+    /// Whether checkpoints and tiles may be read without signing in.
+    pub public: bool,
+}
+
+/// How long sign-ins last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Without use.
+    pub idle: Duration,
+    /// Whatever happens.
+    pub absolute: Duration,
+}
+
+impl Credential {
+    /// Reads it; the one final newline of a file is taken off.
+    ///
+    /// # Errors
+    /// `invalid-configuration` where the file cannot be read or is empty; names the file.
+    pub fn read(&self) -> Result<SecretValue> {
+        let path = match self {
+            Self::Value(value) => return Ok(value.clone()),
+            Self::File(path) => path,
+        };
+        let unreadable = |why: &dyn fmt::Display| {
+            Problem::new(
+                ProblemKind::InvalidConfiguration,
+                format!("the credential file {} cannot be used: {why}", path.display()),
+            )
+            .remedy("Check that it exists and that the server's user may read it.")
+        };
+        let mut bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+            if bytes.last() == Some(&b'\r') {
+                bytes.pop();
+            }
+        }
+        if bytes.is_empty() {
+            return Err(unreadable(&"it is empty"));
+        }
+        Ok(SecretValue::new(bytes))
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "Credential({})", path.display()),
+            Self::Value(_) => f.write_str("Credential(…)"),
+        }
+    }
+}
 
 /// A group whose people are administrators: `PROVIDER/GROUP-ID` in the server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
