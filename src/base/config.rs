@@ -3,18 +3,28 @@
 //! Credentials are never in the file: a file names other files, or the environment holds them. What
 //! cannot work or would not be safe is refused whole, every finding at once, before anything starts.
 
+mod check;
+mod overrides;
+mod raw;
+#[cfg(test)]
+mod tests;
+mod text;
+
 use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use ipnet::IpNet;
 use url::Url;
 
-use super::{Name, Problem, ProblemKind, Result, SecretValue};
+use super::{
+    Name, Problem, ProblemKind, Result, SecretValue,
+    located::{Finding, with_findings},
+};
 
 /// The server's configuration.
 #[derive(Clone, Debug)]
@@ -242,6 +252,41 @@ impl fmt::Debug for Credential {
     }
 }
 
+impl Config {
+    /// Reads the file, then what `env` overrides. Paths in the file are relative to its folder.
+    ///
+    /// # Errors
+    /// `invalid-configuration` with every finding: file, line, what is wrong, what to do.
+    pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Problem::new(
+                ProblemKind::InvalidConfiguration,
+                format!("the configuration {} cannot be read: {error}", path.display()),
+            )
+            .remedy("deploy/port-control.toml is a sample to start from.")
+        })?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self::parse(&path.display().to_string(), &text, &folder, env)
+    }
+
+    /// The same from a text; `file` is what findings call it, `folder` what paths are relative to.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(
+        file: &str,
+        text: &str,
+        folder: &Path,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self> {
+        check::read(file, text, folder, &env.into_iter().collect()).map_err(refused)
+    }
+}
+
+fn refused(findings: Vec<Finding>) -> Problem {
+    with_findings(ProblemKind::InvalidConfiguration, "the configuration is not right", findings)
+}
+
 /// A group whose people are administrators: `PROVIDER/GROUP-ID` in the server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdministratorGroup {
@@ -262,5 +307,11 @@ impl std::str::FromStr for AdministratorGroup {
             }
             _ => Err(format!("'{}' wants the form PROVIDER/GROUP-ID", text.escape_debug())),
         }
+    }
+}
+
+impl fmt::Display for AdministratorGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.id)
     }
 }

@@ -7,6 +7,7 @@ pub mod ambient;
 pub mod config;
 pub mod hex;
 pub mod ids;
+pub mod located;
 pub mod names;
 pub mod problem;
 pub mod secret;

@@ -1,0 +1,190 @@
+use super::*;
+
+const SAMPLE: &str = include_str!("../../../deploy/port-control.toml");
+
+const SMALL: &str = r#"public_url = "http://127.0.0.1:8080"
+administrators = ["idp/it"]
+contact = "it@example.com"
+[database]
+url = "sqlite:a.db"
+[keys]
+master_key_file = "key"
+[engine]
+kind = "embedded"
+[[providers]]
+name = "idp"
+issuer = "https://id.example.com"
+client_id = "port-control"
+"#;
+
+fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config> {
+    let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    Config::parse("c.toml", text, Path::new("/etc/port-control"), env)
+}
+
+/// All findings as `file:line:column: message | remedy`.
+fn findings(text: &str, env: &[(&str, &str)]) -> Vec<String> {
+    let problem = parse(text, env).expect_err("it is refused");
+    assert!(problem.is(ProblemKind::InvalidConfiguration));
+    let findings: Vec<Finding> = serde_json::from_value(problem.more["findings"].clone()).unwrap();
+    findings.iter().map(|it| format!("{it} | {}", it.remedy)).collect()
+}
+
+#[track_caller]
+fn refused(text: &str, env: &[(&str, &str)], wanted: &[&str]) {
+    let found = findings(text, env);
+    let fits = found.len() == wanted.len() && found.iter().zip(wanted).all(|(f, w)| f.contains(w));
+    assert!(fits, "{found:#?}");
+}
+
+#[test]
+fn the_sample_is_a_configuration() {
+    let config = parse(SAMPLE, &[]).unwrap();
+    assert_eq!(config.log.origin, "port-control.example.com/log");
+    assert_eq!(config.sessions.idle, Duration::from_secs(12 * 3600));
+    assert_eq!(config.administrators[0].to_string(), "keycloak/it");
+    assert!(
+        matches!(&config.master_key, MasterKeySource::File(path) if path.ends_with("port-control/master-key"))
+    );
+}
+
+#[test]
+fn every_commented_key_of_the_sample_is_one() {
+    let vault = SAMPLE.split("# [engine.vault]\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let lines: Vec<&str> = vault.lines().map(|line| line.trim_start_matches("# ")).collect();
+    let (auths, keys): (Vec<&str>, Vec<&str>) = lines.iter().partition(|line| line.starts_with("auth"));
+    assert_eq!(auths.len(), 4);
+    for auth in auths {
+        let text = SMALL.replace(
+            "kind = \"embedded\"\n",
+            &format!("kind = \"vault\"\n[engine.vault]\n{}\n{auth}\n", keys.join("\n")),
+        );
+        parse(&text, &[]).unwrap_or_else(|problem| panic!("{auth}: {problem}"));
+    }
+}
+
+#[test]
+fn little_is_enough() {
+    let config = parse(SMALL, &[]).unwrap();
+    assert!(config.listen.ip().is_loopback());
+    assert_eq!(config.log.origin, "127.0.0.1:8080");
+    assert_eq!(config.database.read().unwrap().expose_text(), Some("sqlite:/etc/port-control/a.db"));
+    assert_eq!(config.providers[0].scopes, ["openid", "profile", "email"]);
+}
+
+#[test]
+fn variables_beat_the_file() {
+    let config = parse(
+        SMALL,
+        &[
+            ("PORT_CONTROL_LISTEN", "[::1]:9000"),
+            ("PORT_CONTROL_LOG__PUBLIC", "true"),
+            ("PORT_CONTROL_ADMINISTRATORS", "idp/it, idp/ops"),
+            ("PORT_CONTROL_DATABASE__URL", "postgres://user:hunter2@db/x"),
+            ("PORT_CONTROL_PROVIDERS__IDP__CLIENT_SECRET", "hunter2"),
+            ("PORT_CONTROL_PROVIDERS__0__NAME_CLAIM", "nickname"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.listen.port(), 9000);
+    assert!(config.log.public);
+    assert_eq!(config.administrators.len(), 2);
+    assert_eq!(config.providers[0].name_claim, "nickname");
+    assert_eq!(config.database.read().unwrap().expose(), b"postgres://user:hunter2@db/x");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_kubernetes_says_of_a_service_of_our_name_is_not_for_us() {
+    let env = [("PORT_CONTROL_PORT", "tcp://1.2.3.4:443"), ("PORT_CONTROL_SERVICE_HOST", "1.2.3.4")];
+    assert!(parse(SMALL, &env).is_ok());
+}
+
+#[test]
+fn vaults_own_variables_hold_where_nothing_else_does() {
+    let text = SMALL.replace(
+        "kind = \"embedded\"",
+        "kind = \"vault\"\n[engine.vault]\nnamespace = \"ours\"\nauth = { method = \"token\" }",
+    );
+    let env = [("VAULT_ADDR", "https://v:8200"), ("VAULT_NAMESPACE", "theirs"), ("VAULT_TOKEN", "hunter2")];
+    let EngineConfig::Vault(vault) = parse(&text, &env).unwrap().engine else { panic!("not vault") };
+    assert_eq!((vault.address.as_str(), vault.namespace.as_deref()), ("https://v:8200/", Some("ours")));
+    assert!(matches!(vault.auth, VaultAuth::Token(Credential::Value(_))));
+    assert!(!format!("{vault:?}").contains("hunter2"));
+    refused(&text, &[("VAULT_TOKEN", "t")], &["'address' is missing"]);
+}
+
+#[test]
+fn unknown_keys_are_all_refused_with_the_nearest_known_one() {
+    let text = SMALL.replace("contact =", "contct =").replace("client_id", "redirects = 1\nclientid");
+    refused(
+        &text,
+        &[("PORT_CONTROL_SESSIONS__IDEL", "1h")],
+        &[
+            "PORT_CONTROL_SESSIONS__IDEL: unknown key 'idel' | Did you mean 'idle'?",
+            "c.toml:3:1: unknown key 'contct' | Did you mean 'contact'?",
+            "c.toml:13:1: unknown key 'redirects'",
+            "c.toml:14:1: unknown key 'clientid' | Did you mean 'client_id'?",
+        ],
+    );
+}
+
+#[test]
+fn a_credential_in_the_file_is_refused_and_not_repeated() {
+    let text = SMALL.replace("client_id", "client_secret = \"hunter2\"\nclient_id");
+    refused(&text, &[], &["c.toml:13:1: 'client_secret' is a credential"]);
+    let text = SMALL.replace("sqlite:a.db", "postgres://user:hunter2@db/x");
+    refused(&text, &[], &["c.toml:5:7: this URL holds a password"]);
+    for text in [SMALL.replace("sqlite:a.db", "mysql:hunter2"), format!("hunter2 {SMALL}")] {
+        assert!(!findings(&text, &[]).join("\n").contains("hunter2"));
+    }
+}
+
+#[test]
+fn plain_http_leaves_loopback_only_behind_tls() {
+    let open = format!("listen = \"0.0.0.0:80\"\n{SMALL}");
+    refused(&open, &[], &["c.toml:1:10: 0.0.0.0:80 is not loopback"]);
+    assert!(parse(&format!("trusted_proxies = [\"10.0.0.0/8\"]\n{open}"), &[]).is_ok());
+    assert!(parse(&format!("{open}[tls]\ncertificate = \"c\"\nkey = \"k\"\n"), &[]).is_ok());
+    refused(&SMALL.replace("127.0.0.1:8080", "example.com"), &[], &["c.toml:1:14: this is not https"]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let text = SMALL.replace("idp/it", "ipd/it").replace("https://id", "ftp://id")
+        + "[clusters.main]\nkubeconfig = \"a\"\nin_cluster = true\n[sessions]\nidle = \"2x\"\n";
+    refused(
+        &text,
+        &[],
+        &[
+            "c.toml:2:19: there is no provider 'ipd' | Did you mean 'idp'?",
+            "c.toml:12:10: this is not https",
+            "c.toml:14:1: how the cluster 'main' is reached",
+            "c.toml:18:8: '2x' is no length of time",
+        ],
+    );
+}
+
+#[test]
+fn text_that_is_not_toml_is_refused_with_its_line() {
+    refused("a = 1\nb = = 2\n", &[], &["c.toml:2:"]);
+}
+
+#[test]
+fn a_credential_file_loses_its_final_newline_and_must_not_be_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    std::fs::write(&path, "a\n\n").unwrap();
+    assert_eq!(Credential::File(path.clone()).read().unwrap().expose(), b"a\n");
+    std::fs::write(&path, "\n").unwrap();
+    assert!(Credential::File(path).read().unwrap_err().is(ProblemKind::InvalidConfiguration));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,200}", line in "[a-z_\\.\\[\\]=\" \n0-9]{0,200}") {
+        let _ = parse(&text, &[]);
+        let _ = parse(&format!("{SMALL}{line}"), &[]);
+    }
+}
