@@ -36,6 +36,8 @@ CREATE TABLE memberships (
     PRIMARY KEY (person, source, group_id)
 );
 
+CREATE INDEX memberships_group ON memberships (source, group_id);
+
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY,
     -- SHA-256 of the token; the token itself is nowhere.
@@ -60,6 +62,7 @@ CREATE TABLE sessions (
 );
 
 CREATE INDEX sessions_person ON sessions (person);
+CREATE INDEX sessions_ending ON sessions (ended_at, ends_at);
 
 CREATE TABLE last_seen (
     session TEXT PRIMARY KEY,
@@ -75,11 +78,14 @@ CREATE TABLE pending_sign_ins (
     nonce TEXT NOT NULL,
     sealed_verifier BLOB NOT NULL,
     return_to TEXT NOT NULL,
+    -- Step-up: the oldest sign-in that will do, in seconds, and the classes of which one is wanted.
     max_age BIGINT,
-    acr_values TEXT,
+    acr_values TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );
+
+CREATE INDEX pending_sign_ins_expiry ON pending_sign_ins (expires_at);
 
 CREATE TABLE pending_logins (
     id TEXT PRIMARY KEY,
@@ -88,11 +94,15 @@ CREATE TABLE pending_logins (
     port BIGINT NOT NULL,
     state TEXT NOT NULL,
     machine TEXT NOT NULL,
+    -- Once somebody has clicked: her browser session, and SHA-256 of the one-time code.
     session TEXT,
     code_hash BLOB,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );
+
+CREATE INDEX pending_logins_expiry ON pending_logins (expires_at);
+CREATE INDEX pending_logins_session ON pending_logins (session);
 
 -- The way back in when the IdP is down: single use, short-lived.
 CREATE TABLE recovery_rights (

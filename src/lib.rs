@@ -6,5 +6,6 @@
 pub mod audit;
 pub mod base;
 pub mod catalog;
+pub mod identity;
 pub mod policy;
 pub mod store;

@@ -70,6 +70,12 @@ impl Draft {
         Self::of(EntryKind::Act, action, "allow")
     }
 
+    /// Something was refused to someone for whom there is no decision of policy yet: a sign-in.
+    #[must_use]
+    pub fn refused(action: &str) -> Self {
+        Self::of(EntryKind::Denial, action, "deny")
+    }
+
     pub(super) fn of(kind: EntryKind, action: &str, decision: &'static str) -> Self {
         Self {
             kind,

@@ -1,0 +1,256 @@
+//! Taking a verified sign-in in: person, account, groups and session in one unit of work.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use async_trait::async_trait;
+
+use super::{
+    Identity, NewSession, SessionKind,
+    caller::{may_act, stored_id},
+    sessions::{SessionSeed, end_one},
+    token::{TOKEN_PREFIX, new_token},
+};
+use crate::{
+    audit::{Authority, Draft, Unit, Work},
+    base::{
+        Name, Problem, Result, Timestamp,
+        config::SessionConfig,
+        ids::{PersonId, SessionId},
+    },
+    policy::{Action, Permit, PersonStatus, Resource, Service},
+    store::sql,
+};
+
+/// What an identity provider has said of a person, verified.
+#[derive(Clone)]
+pub struct Assertion {
+    /// The provider's name here: the source of the groups.
+    pub provider: Name,
+    /// With `subject`, the account.
+    pub issuer: String,
+    /// With `issuer`, the account.
+    pub subject: String,
+    /// For display only.
+    pub display_name: String,
+    /// For display only; nothing where this provider may not speak for it or has not verified it.
+    pub email: Option<String>,
+    /// All groups of the person as the provider names them.
+    pub groups: BTreeSet<String>,
+    /// The provider's own session.
+    pub sid: Option<String>,
+    /// When the person proved who she is; the earliest that it can have been where that is not said.
+    pub authenticated_at: Timestamp,
+    /// The authentication context class.
+    pub acr: Option<String>,
+    /// How she proved it.
+    pub amr: Vec<String>,
+    /// The ID token, sealed, for signing out at the provider.
+    pub sealed_id_token: Option<Vec<u8>>,
+}
+
+/// Where a sign-in came from.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// What the person will know the session by.
+    pub label: String,
+    /// From where.
+    pub network: Option<IpAddr>,
+    /// The session of the same browser that this one takes the place of.
+    pub replaces: Option<SessionId>,
+}
+
+impl Identity {
+    /// Takes a verified sign-in in. The first one of an account creates the person.
+    ///
+    /// # Errors
+    /// `person-suspended` and `person-deactivated`: then nothing is created or refreshed, and the
+    /// refusal is recorded.
+    pub async fn take_in(&self, assertion: Assertion, arrival: Arrival) -> Result<NewSession> {
+        let permit = self.permits.permit(Service::SignIn, Action::SignIn, Resource::People)?;
+        let token = new_token(&self.ambient, TOKEN_PREFIX);
+        let seed = SessionSeed {
+            token_hash: SessionSeed::token_hash_of(&token),
+            kind: SessionKind::Browser,
+            label: arrival.label,
+            issuer: assertion.issuer.clone(),
+            subject: assertion.subject.clone(),
+            sid: assertion.sid.clone(),
+            sealed_id_token: assertion.sealed_id_token.clone(),
+            authenticated_at: assertion.authenticated_at,
+            acr: assertion.acr.clone(),
+            amr: assertion.amr.join(" "),
+            network: arrival.network,
+        };
+        let replaces = arrival.replaces;
+        let taken =
+            self.log.perform(TakeIn { permit, assertion, seed, replaces, lives: self.sessions }).await?;
+        let (person, id, ends_at) = taken?;
+        Ok(NewSession { token, id, person, ends_at })
+    }
+}
+
+struct TakeIn {
+    permit: Permit,
+    assertion: Assertion,
+    seed: SessionSeed,
+    replaces: Option<SessionId>,
+    lives: SessionConfig,
+}
+
+#[derive(sqlx::FromRow)]
+struct AccountRow {
+    person: String,
+    status: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct GroupColumn {
+    group_id: String,
+}
+
+#[async_trait]
+impl Unit for TakeIn {
+    /// The inner problem is a refusal that is itself recorded.
+    type Output = Result<(PersonId, SessionId, Timestamp)>;
+
+    fn authority(&self) -> Authority<'_> {
+        Authority::Permit(&self.permit)
+    }
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
+        let person = match self.account(work).await? {
+            None => self.join(work).await?,
+            Some((person, status)) => {
+                if let Err(problem) = may_act(status) {
+                    work.record(refusal(person, &problem));
+                    return Ok(Err(problem));
+                }
+                self.refresh(work, person).await?;
+                person
+            }
+        };
+        if let Some(replaced) = self.replaces {
+            end_one(work, replaced, person, "replaced").await?;
+        }
+        let (session, ends_at) = self.seed.begin(work, person, self.lives).await?;
+        Ok(Ok((person, session, ends_at)))
+    }
+}
+
+/// The entry of a sign-in that was refused for the person's status.
+pub(super) fn refusal(person: PersonId, problem: &Problem) -> Draft {
+    Draft::refused("session.began").subject(person).with("denial", problem.kind.slug())
+}
+
+impl TakeIn {
+    async fn account(&self, work: &mut Work<'_>) -> Result<Option<(PersonId, PersonStatus)>> {
+        let row: Option<AccountRow> = work
+            .fetch_optional(
+                sql("SELECT a.person, p.status FROM accounts a JOIN people p ON p.id = a.person \
+                     WHERE a.issuer = $1 AND a.subject = $2")
+                .bind(&self.assertion.issuer)
+                .bind(&self.assertion.subject),
+            )
+            .await?;
+        row.map(|row| Ok((stored_id(&row.person)?, PersonStatus::from_stored(&row.status)))).transpose()
+    }
+
+    /// Nobody prepared anything: the person begins here.
+    async fn join(&self, work: &mut Work<'_>) -> Result<PersonId> {
+        let person = create_person(work, &self.assertion.display_name, self.email()).await?;
+        create_account(work, person, &self.assertion).await?;
+        self.write_groups(work, person).await?;
+        work.record(
+            Draft::act("person.joined")
+                .subject(person)
+                .with("provider", self.assertion.provider.as_str())
+                .with("groups", Vec::from_iter(self.assertion.groups.iter().cloned())),
+        );
+        Ok(person)
+    }
+
+    /// What the provider says now takes the place of what it said before.
+    async fn refresh(&self, work: &mut Work<'_>, person: PersonId) -> Result<()> {
+        let before: Vec<GroupColumn> = work
+            .fetch_all(
+                sql("SELECT group_id FROM memberships WHERE person = $1 AND source = $2")
+                    .bind(person)
+                    .bind(&self.assertion.provider),
+            )
+            .await?;
+        let before: BTreeSet<String> = before.into_iter().map(|row| row.group_id).collect();
+        self.write_groups(work, person).await?;
+        work.execute(
+            sql("UPDATE people SET display_name = $2, email = $3 WHERE id = $1")
+                .bind(person)
+                .bind(&self.assertion.display_name)
+                .bind(self.email()),
+        )
+        .await?;
+        let now = &self.assertion.groups;
+        if before != *now {
+            work.record(
+                Draft::act("person.groups-changed")
+                    .subject(person)
+                    .with("provider", self.assertion.provider.as_str())
+                    .with("added", Vec::from_iter(now.difference(&before).cloned()))
+                    .with("removed", Vec::from_iter(before.difference(now).cloned())),
+            );
+        }
+        Ok(())
+    }
+
+    /// `asserted_at` moves for all of them, because the provider has just said them again.
+    async fn write_groups(&self, work: &mut Work<'_>, person: PersonId) -> Result<()> {
+        let source = &self.assertion.provider;
+        work.execute(
+            sql("DELETE FROM memberships WHERE person = $1 AND source = $2").bind(person).bind(source),
+        )
+        .await?;
+        for group in &self.assertion.groups {
+            work.execute(
+                sql(
+                    "INSERT INTO memberships (person, source, group_id, asserted_at) VALUES ($1, $2, $3, $4)",
+                )
+                .bind(person)
+                .bind(source)
+                .bind(group)
+                .bind(work.now()),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn email(&self) -> &str {
+        self.assertion.email.as_deref().unwrap_or("")
+    }
+}
+
+/// Writes a new person; her entry is the caller's.
+pub(super) async fn create_person(work: &mut Work<'_>, display_name: &str, email: &str) -> Result<PersonId> {
+    let person: PersonId = work.ambient().id();
+    work.execute(
+        sql("INSERT INTO people (id, status, status_since, display_name, email, created_at, facts) \
+             VALUES ($1, 'active', $2, $3, $4, $2, 1)")
+        .bind(person)
+        .bind(work.now())
+        .bind(display_name)
+        .bind(email),
+    )
+    .await?;
+    Ok(person)
+}
+
+async fn create_account(work: &mut Work<'_>, person: PersonId, assertion: &Assertion) -> Result<()> {
+    work.execute(
+        sql("INSERT INTO accounts (issuer, subject, person, provider, created_at) VALUES ($1, $2, $3, $4, $5)")
+            .bind(&assertion.issuer)
+            .bind(&assertion.subject)
+            .bind(person)
+            .bind(&assertion.provider)
+            .bind(work.now()),
+    )
+    .await?;
+    Ok(())
+}
