@@ -1,16 +1,20 @@
-//! Reading what is declared.
+//! Reading what is declared, planning, applying.
 
 use std::sync::Arc;
 
 use tokio::sync::RwLock;
 
 use super::{
+    apply::{Applied, Conditions, apply},
     declare::{Kind, Object},
+    plan::{DocumentSet, Plan, Stored, Wanted},
     snapshot::Snapshot,
 };
 use crate::{
+    audit::Log,
     base::{Problem, Result, config::AdministratorGroup},
-    store::{Database, sql},
+    policy::{Action, Permit},
+    store::{Database, Query, sql},
 };
 
 /// What files declare. Cheap to clone.
@@ -21,13 +25,20 @@ pub struct Catalog {
     cached: Arc<RwLock<Option<Arc<Snapshot>>>>,
 }
 
-/// One declared object with the version that it was read at.
+/// One declared object with the version that it was read at; nothing but the version where there is none.
 #[derive(sqlx::FromRow)]
-struct Declared {
+pub(super) struct Row {
     version: i64,
+    source: Option<String>,
     kind: Option<String>,
     name: Option<String>,
     body: Option<String>,
+}
+
+/// Version and objects by one statement, so that they belong together on both databases.
+pub(super) fn everything() -> Query {
+    sql("SELECT c.version AS version, d.source AS source, d.kind AS kind, d.name AS name, d.body AS body \
+         FROM catalog c LEFT JOIN declared d ON c.id = 1 WHERE c.id = 1")
 }
 
 impl Catalog {
@@ -46,9 +57,39 @@ impl Catalog {
         if let Some(known) = self.cached.read().await.as_ref().filter(|it| it.version == version) {
             return Ok(Arc::clone(known));
         }
-        let fresh = Arc::new(self.read().await?);
+        let (version, stored) = self.read().await?;
+        let objects = stored.into_iter().map(|it| it.object);
+        let fresh = Arc::new(Snapshot::new(version, objects, &self.administrators));
         *self.cached.write().await = Some(Arc::clone(&fresh));
         Ok(fresh)
+    }
+
+    /// What a set of files would change. Changes nothing.
+    ///
+    /// # Errors
+    /// `invalid-declaration` with every finding.
+    #[expect(clippy::needless_pass_by_value, reason = "a permit is used up")]
+    pub async fn plan(&self, permit: Permit, set: DocumentSet) -> Result<Plan> {
+        permit.expect(Action::Plan)?;
+        let wanted = Wanted::read(set)?;
+        let (version, stored) = self.read().await?;
+        Ok(wanted.compare(version, &stored)?.plan)
+    }
+
+    /// Applies a set of files: all of it, with its entry, or nothing. The plan is made anew against what
+    /// is declared at that moment.
+    ///
+    /// # Errors
+    /// `invalid-declaration` with every finding; `plan-is-stale` where a condition does not hold;
+    /// `conflict` where something would be removed and that was not allowed; those of [`Log::perform`].
+    pub async fn apply(
+        &self,
+        log: &Log,
+        permit: Permit,
+        set: DocumentSet,
+        conditions: Conditions,
+    ) -> Result<Applied> {
+        apply(log, permit, set, conditions).await
     }
 
     async fn version(&self) -> Result<i64> {
@@ -57,21 +98,8 @@ impl Catalog {
         row.map(|(version,)| version).ok_or_else(lost)
     }
 
-    /// Version and objects by one statement, so that they belong together on both databases.
-    async fn read(&self) -> Result<Snapshot> {
-        let rows: Vec<Declared> = self
-            .database
-            .fetch_all(sql("SELECT c.version AS version, d.kind AS kind, d.name AS name, d.body AS body \
-                 FROM catalog c LEFT JOIN declared d ON c.id = 1 WHERE c.id = 1"))
-            .await?;
-        let version = rows.first().ok_or_else(lost)?.version;
-        let mut objects = Vec::with_capacity(rows.len());
-        for row in &rows {
-            if let (Some(kind), Some(name), Some(body)) = (&row.kind, &row.name, &row.body) {
-                objects.push(read_object(kind, name, body)?);
-            }
-        }
-        Ok(Snapshot::new(version, objects, &self.administrators))
+    async fn read(&self) -> Result<(i64, Vec<Stored>)> {
+        read_rows(&self.database.fetch_all::<Row>(everything()).await?)
     }
 }
 
@@ -79,8 +107,22 @@ fn lost() -> Problem {
     Problem::internal("the catalog has lost its version row")
 }
 
-/// Reads a stored declaration.
-pub(super) fn read_object(kind: &str, name: &str, body: &str) -> Result<Object> {
+/// The version and what is declared at it.
+pub(super) fn read_rows(rows: &[Row]) -> Result<(i64, Vec<Stored>)> {
+    let version = rows.first().ok_or_else(lost)?.version;
+    let mut stored = Vec::with_capacity(rows.len());
+    for row in rows {
+        if let (Some(source), Some(kind), Some(name), Some(body)) =
+            (&row.source, &row.kind, &row.name, &row.body)
+        {
+            let source = source.parse().map_err(Problem::internal)?;
+            stored.push(Stored { source, object: read_object(kind, name, body)? });
+        }
+    }
+    Ok((version, stored))
+}
+
+fn read_object(kind: &str, name: &str, body: &str) -> Result<Object> {
     let known = Kind::from_text(kind).ok_or_else(|| {
         Problem::internal(format!("the catalog holds a '{kind}', which this version does not know"))
             .remedy("Run the newer version of the server.")
