@@ -63,6 +63,29 @@ fn every_commented_key_of_the_sample_is_one() {
     }
 }
 
+/// The objects of the manifest in `deploy/`.
+fn manifest() -> Vec<serde_json::Value> {
+    serde_saphyr::from_multiple(include_str!("../../../deploy/kubernetes.yaml")).unwrap()
+}
+
+#[test]
+fn the_manifest_holds_a_configuration() {
+    let objects = manifest();
+    let map = objects.iter().find(|it| it["kind"] == "ConfigMap").unwrap();
+    let config = parse(map["data"]["port-control.toml"].as_str().unwrap(), &[]).unwrap();
+    assert!(config.tls.is_some() && !config.listen.ip().is_loopback());
+    assert_eq!(config.clusters.values().collect::<Vec<_>>(), [&Access::InCluster]);
+}
+
+#[test]
+fn invariant_7_the_manifest_has_no_cluster_role() {
+    let objects = manifest();
+    let of = |kind: &str| objects.iter().filter(|it| it["kind"] == kind).count();
+    assert_eq!((of("ClusterRole"), of("ClusterRoleBinding"), of("Role")), (0, 0, 1));
+    let role = objects.iter().find(|it| it["kind"] == "Role").unwrap();
+    assert_eq!(role["rules"].as_array().unwrap().len(), 1, "one rule on Secrets and nothing beyond it");
+}
+
 #[test]
 fn little_is_enough() {
     let config = parse(SMALL, &[]).unwrap();
