@@ -192,7 +192,7 @@ impl Node {
                 };
                 match meant {
                     Some(meant) if !entries.iter().any(|it| it.key == meant) => {
-                        meant.clone_into(&mut entries[index].key)
+                        meant.clone_into(&mut entries[index].key);
                     }
                     _ => drop(entries.remove(index)),
                 }

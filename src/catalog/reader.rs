@@ -68,7 +68,6 @@ impl Catalog {
     ///
     /// # Errors
     /// `invalid-declaration` with every finding.
-    #[expect(clippy::needless_pass_by_value, reason = "a permit is used up")]
     pub async fn plan(&self, permit: Permit, set: DocumentSet) -> Result<Plan> {
         permit.expect(Action::Plan)?;
         let wanted = Wanted::read(set)?;

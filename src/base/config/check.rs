@@ -74,7 +74,9 @@ fn take_credentials(node: &mut Node, findings: &mut Vec<Finding>) {
                 }
                 !is_one
             });
-            entries.iter_mut().for_each(|entry| take_credentials(&mut entry.node, findings));
+            for entry in entries {
+                take_credentials(&mut entry.node, findings);
+            }
         }
         _ => {}
     }
@@ -302,13 +304,10 @@ impl Check<'_> {
 
     fn vault(&mut self, raw: RawVault) -> Option<VaultConfig> {
         let at = &["engine", "vault", "address"];
-        let address = match &raw.address {
-            Some(text) => self.url(at, text),
-            None => {
-                self.wrong(at, "'address' is missing", "Add 'address', or set VAULT_ADDR.");
-                None
-            }
-        };
+        if raw.address.is_none() {
+            self.wrong(at, "'address' is missing", "Add 'address', or set VAULT_ADDR.");
+        }
+        let address = raw.address.as_ref().and_then(|text| self.url(at, text));
         let max_versions = raw.max_versions.unwrap_or(10);
         if max_versions == 0 {
             let path = &["engine", "vault", "max_versions"];

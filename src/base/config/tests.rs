@@ -41,7 +41,7 @@ fn refused(text: &str, env: &[(&str, &str)], wanted: &[&str]) {
 fn the_sample_is_a_configuration() {
     let config = parse(SAMPLE, &[]).unwrap();
     assert_eq!(config.log.origin, "port-control.example.com/log");
-    assert_eq!(config.sessions.idle, Duration::from_secs(12 * 3600));
+    assert_eq!(config.sessions.idle, Duration::from_hours(12));
     assert_eq!(config.administrators[0].to_string(), "keycloak/it");
     assert!(
         matches!(&config.master_key, MasterKeySource::File(path) if path.ends_with("port-control/master-key"))

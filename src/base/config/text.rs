@@ -31,7 +31,7 @@ impl Lines<'_> {
     fn place(&self, offset: usize) -> Place {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
         let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
-        let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+        let line = before.split(|&b| b == b'\n').count();
         let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
         Place { file: Arc::clone(&self.file), line: line as u64, column: column as u64 }
     }

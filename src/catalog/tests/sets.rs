@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::{EnvironmentRef, config::AdministratorGroup};
+use crate::base::{EnvironmentRef, Name, config::AdministratorGroup};
 
 #[test]
 fn the_example_is_right_and_applying_it_twice_changes_nothing() {
@@ -29,7 +29,7 @@ fn a_snapshot_of_the_example_answers_what_decisions_ask() {
     let admin = &snapshot.scopes[0];
     assert_eq!(admin.name.as_str(), "administrators");
     // A declared alias is used; a group that nobody declared gets one that nobody can.
-    let names: Vec<&str> = admin.members.groups.iter().map(|it| it.as_str()).collect();
+    let names: Vec<&str> = admin.members.groups.iter().map(Name::as_str).collect();
     assert_eq!(names, ["it", "administrators-2"]);
     assert_eq!(snapshot.alias("dev", "root/sub").unwrap().as_str(), "administrators-2");
     assert_eq!(snapshot.alias("other", "it"), None);
@@ -128,11 +128,9 @@ fn the_digest_moves_with_the_world_and_with_the_files() {
 
 #[test]
 fn abuse_40_bombs_are_refused_within_bounds() {
-    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for n in 1..12 {
-        let item = format!("*a{}", n - 1);
-        laughs += &format!("a{n}: &a{n} [{}]\n", [item.as_str(); 10].join(", "));
-    }
+    let laugh = |n: usize| format!("a{n}: &a{n} [{}]\n", [format!("*a{}", n - 1).as_str(); 10].join(", "));
+    let first = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    let laughs: String = std::iter::once(first).chain((1..12).map(laugh)).collect();
     let deep = format!("kind: Team\nname: {}x{}\n", "[".repeat(20_000), "]".repeat(20_000));
     for text in [laughs, deep, "a".repeat(LONGEST_FILE + 1)] {
         assert!(applied(one(&text), 0, &[]).is_err());
@@ -178,13 +176,9 @@ proptest! {
 
 /// Teams of one to three of three groups.
 fn world(teams: &std::collections::BTreeMap<String, usize>) -> String {
-    let mut text = String::new();
-    for group in ["g0", "g1", "g2"] {
-        text += &format!("---\nkind: Group\nname: {group}\nprovider: p\nid: {group}\n");
-    }
-    for (name, count) in teams {
-        let groups = ["g0", "g1", "g2"][..*count].join(", ");
-        text += &format!("---\nkind: Team\nname: '{name}'\ngroups: [{groups}]\n");
-    }
-    text
+    let group = |name: &&str| format!("---\nkind: Group\nname: {name}\nprovider: p\nid: {name}\n");
+    let team = |(name, count): (&String, &usize)| {
+        format!("---\nkind: Team\nname: '{name}'\ngroups: [{}]\n", ["g0", "g1", "g2"][..*count].join(", "))
+    };
+    ["g0", "g1", "g2"].iter().map(group).chain(teams.iter().map(team)).collect()
 }
