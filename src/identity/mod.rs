@@ -5,8 +5,14 @@
 //! person's status at every use, so that nothing outlives a suspension or deactivation.
 
 mod caller;
+mod cli_login;
+mod csrf;
+mod limit;
+mod oidc;
 mod people;
 mod permits;
+mod recovery;
+mod sealing;
 mod sessions;
 mod sign_in;
 mod status;
@@ -14,9 +20,17 @@ mod token;
 
 use std::sync::Arc;
 
+use limit::Limit;
+use oidc::Providers;
+use url::Url;
+
 pub use caller::{Caller, GroupRow, PersonRow, SessionFacts};
+pub use cli_login::{LoginWish, PendingLogin};
+pub use oidc::{BegunSignIn, Callback, ProviderSignOut, SignInWish, SignedIn};
 pub use people::{Person, PersonAddress};
 pub use permits::ServicePermits;
+pub use recovery::RecoveryRight;
+pub use sealing::Sealing;
 pub use sessions::{NewSession, Session, SessionKind};
 pub use sign_in::{Arrival, Assertion};
 pub use status::{StatusChange, StatusChanged};
@@ -25,35 +39,67 @@ pub use token::TOKEN_PREFIX;
 use crate::{
     audit::Log,
     base::{
-        Ambient,
-        config::{AdministratorGroup, SessionConfig},
+        Ambient, Result,
+        config::{AdministratorGroup, ProviderConfig, SessionConfig},
     },
     store::Database,
 };
+
+/// What this room is made from.
+pub struct Parts {
+    /// Where people lie.
+    pub database: Database,
+    /// The only way to write.
+    pub log: Log,
+    /// Seals what is kept.
+    pub keys: Arc<dyn Sealing>,
+    /// Time and chance.
+    pub ambient: Ambient,
+    /// Permits for what this room does by itself.
+    pub permits: Arc<dyn ServicePermits>,
+    /// The address that people reach the server at.
+    pub public_url: Url,
+    /// The groups of the built-in scope: the last person in them cannot be taken away.
+    pub administrators: Vec<AdministratorGroup>,
+    /// Who signs people in.
+    pub providers: Vec<ProviderConfig>,
+    /// How long sessions last.
+    pub sessions: SessionConfig,
+}
 
 /// People and their sessions. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity {
     database: Database,
     log: Log,
+    keys: Arc<dyn Sealing>,
     ambient: Ambient,
     permits: Arc<dyn ServicePermits>,
+    public_url: Arc<Url>,
     administrators: Arc<[AdministratorGroup]>,
+    providers: Arc<Providers>,
     sessions: SessionConfig,
+    limit: Arc<Limit>,
 }
 
 impl Identity {
-    /// People as `database` has them. `administrators` are the groups of the built-in scope: the last
-    /// person in them cannot be taken away.
-    #[must_use]
-    pub fn new(
-        database: Database,
-        log: Log,
-        ambient: Ambient,
-        permits: Arc<dyn ServicePermits>,
-        administrators: &[AdministratorGroup],
-        sessions: SessionConfig,
-    ) -> Self {
-        Self { database, log, ambient, permits, administrators: administrators.into(), sessions }
+    /// People as the database has them. Talks to no provider yet.
+    ///
+    /// # Errors
+    /// `invalid-configuration` for a provider that cannot be used as it is written down.
+    pub fn new(parts: Parts) -> Result<Self> {
+        let providers = Providers::new(parts.providers, &parts.public_url, &parts.ambient)?;
+        Ok(Self {
+            database: parts.database,
+            log: parts.log,
+            keys: parts.keys,
+            ambient: parts.ambient,
+            permits: parts.permits,
+            public_url: Arc::new(parts.public_url),
+            administrators: parts.administrators.into(),
+            providers: Arc::new(providers),
+            sessions: parts.sessions,
+            limit: Arc::default(),
+        })
     }
 }
