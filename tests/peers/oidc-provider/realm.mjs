@@ -34,12 +34,11 @@ export class Realm {
       cookies: { keys: [this.kept.cookieKey] },
       pkce: { required: () => true },
       claims: {
-        openid: ['sub'],
+        // Elsewhere these two come unasked.
+        openid: ['sub', 'acr', 'amr'],
         profile: ['name', 'preferred_username'],
         email: ['email', 'email_verified'],
         groups: ['groups'],
-        acr: null,
-        amr: null,
         auth_time: null,
         iss: null,
         sid: null,
