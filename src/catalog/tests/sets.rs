@@ -144,6 +144,7 @@ fn doc(file: &str, text: &str) -> Document {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,200}", yaml in "[a-zA-Z:\\-\\[\\]{}&*!|>'\" \n0-9]{0,200}") {
         for text in [text.clone(), yaml.clone(), format!("kind: TrustScope\nname: x\n{yaml}")] {
