@@ -86,6 +86,30 @@ fn invariant_7_the_manifest_has_no_cluster_role() {
     assert_eq!(role["rules"].as_array().unwrap().len(), 1, "one rule on Secrets and nothing beyond it");
 }
 
+/// Reads an object as its type and writes it again: what the type does not know is gone then.
+fn known<T: serde::de::DeserializeOwned + serde::Serialize>(object: &serde_json::Value) -> serde_json::Value {
+    serde_json::to_value(serde_json::from_value::<T>(object.clone()).unwrap()).unwrap()
+}
+
+#[test]
+fn every_field_of_the_manifest_is_one_of_kubernetes() {
+    use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, rbac::v1 as rbac};
+    for object in manifest() {
+        let read = match object["kind"].as_str().unwrap() {
+            "Namespace" => known::<core::Namespace>(&object),
+            "ServiceAccount" => known::<core::ServiceAccount>(&object),
+            "ConfigMap" => known::<core::ConfigMap>(&object),
+            "PersistentVolumeClaim" => known::<core::PersistentVolumeClaim>(&object),
+            "Service" => known::<core::Service>(&object),
+            "Role" => known::<rbac::Role>(&object),
+            "RoleBinding" => known::<rbac::RoleBinding>(&object),
+            "Deployment" => known::<apps::Deployment>(&object),
+            other => panic!("{other}"),
+        };
+        assert_eq!(read, object);
+    }
+}
+
 #[test]
 fn little_is_enough() {
     let config = parse(SMALL, &[]).unwrap();
