@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod base;
 pub mod catalog;
+pub mod dev;
 pub mod identity;
 pub mod policy;
 pub mod store;
