@@ -50,7 +50,7 @@ pub(super) async fn apply(
     conditions: Conditions,
 ) -> Result<Applied> {
     permit.expect(Action::Apply)?;
-    let wanted = Wanted::read(set)?;
+    let wanted = Wanted::read(set);
     log.perform(Apply { permit, wanted, conditions }).await
 }
 

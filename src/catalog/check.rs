@@ -5,7 +5,7 @@ mod applications;
 mod deliveries;
 mod scopes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     builtin::is_reserved,
@@ -28,12 +28,17 @@ pub(super) struct Thing<'a> {
 /// Everything that would be declared.
 pub(super) struct World<'a> {
     things: BTreeMap<(Kind, &'a Name), Thing<'a>>,
+    unread: &'a BTreeSet<(Kind, String)>,
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(things: impl IntoIterator<Item = Thing<'a>>) -> Self {
+    /// `unread` is what is there, but could not be read: nothing is said of it.
+    pub(super) fn new(
+        things: impl IntoIterator<Item = Thing<'a>>,
+        unread: &'a BTreeSet<(Kind, String)>,
+    ) -> Self {
         let key = |it: Thing<'a>| ((it.object.kind(), it.object.name()), it);
-        Self { things: things.into_iter().map(key).collect() }
+        Self { things: things.into_iter().map(key).collect(), unread }
     }
 
     /// Everything that is not right.
@@ -93,7 +98,7 @@ impl<'a> At<'_, 'a> {
     /// Refuses a name that nothing of this kind has.
     fn refers(&mut self, path: &[&str], kind: Kind, name: &Name) -> Option<&'a Object> {
         let found = self.world.get(kind, name);
-        if found.is_none() {
+        if found.is_none() && !self.world.unread.contains(&(kind, name.to_string())) {
             let known: Vec<&str> = self.world.of(kind).map(|it| it.object.name().as_str()).collect();
             let remedy = match nearest(name.as_str(), known.iter().copied()) {
                 Some(meant) => format!("Did you mean '{meant}'? Else declare the {kind} '{name}', too."),

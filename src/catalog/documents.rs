@@ -43,6 +43,10 @@ pub(super) struct Declared {
     pub(super) source: Option<Name>,
     pub(super) declarations: Vec<Declaration>,
     pub(super) findings: Vec<Finding>,
+    /// What could not be read, but whose name could: it is not missing.
+    pub(super) unread: BTreeSet<(Kind, String)>,
+    /// Whether something could not even be named: then nothing can be said of what is missing.
+    pub(super) is_partial: bool,
 }
 
 /// `kind: Source`: what the set of files is called.
@@ -63,13 +67,13 @@ pub(super) fn read(source: Option<&Name>, documents: &[Document]) -> Declared {
     for document in sorted {
         match yaml::parse(&document.file, &document.text) {
             Ok(nodes) => nodes.into_iter().for_each(|node| found.take(node)),
-            Err(finding) => found.findings.push(finding),
+            Err(finding) => found.miss(finding),
         }
     }
     found.refuse_repeated();
-    if found.source.is_none() && found.findings.is_empty() {
+    if found.source.is_none() && !found.is_partial {
         let file = documents.first().map_or("", |it| it.file.as_str());
-        found.findings.push(whole(file).finding(
+        found.miss(whole(file).finding(
             "these files do not say what their source is called",
             "Add a document with 'kind: Source' and 'name', or say --source NAME.",
         ));
@@ -83,6 +87,12 @@ fn whole(file: &str) -> Place {
 }
 
 impl Declared {
+    /// Notes something of which not even the name is known.
+    fn miss(&mut self, finding: Finding) {
+        self.findings.push(finding);
+        self.is_partial = true;
+    }
+
     fn is_bounded(&mut self, documents: &[&Document]) -> bool {
         let total: usize = documents.iter().map(|it| it.text.len()).sum();
         if documents.len() > MOST_FILES || total > LONGEST_SOURCE {
@@ -102,13 +112,14 @@ impl Declared {
                 self.findings.push(whole(&document.file).finding("the file came twice", "Send it once."));
             }
         }
-        self.findings.is_empty()
+        self.is_partial = !self.findings.is_empty();
+        !self.is_partial
     }
 
     fn take(&mut self, mut node: Node) {
         node.take_repeated(&mut self.findings);
         let Some(kind) = node.get("kind").cloned() else {
-            self.findings.push(node.place.finding(
+            self.miss(node.place.finding(
                 "this document does not say what it declares",
                 format!("Add 'kind:' with one of {}.", kinds().join(", ")),
             ));
@@ -121,14 +132,17 @@ impl Declared {
             Some("Source") => self.take_source(&node),
             text => match text.and_then(Kind::from_text) {
                 Some(kind) => self.take_object(kind, node),
-                None => self.findings.push(unknown_kind(&kind)),
+                None => self.miss(unknown_kind(&kind)),
             },
         }
     }
 
     fn take_source(&mut self, node: &Node) {
         match node.read(|reader| Source::deserialize(reader)) {
-            Err(findings) => self.findings.extend(findings),
+            Err(findings) => {
+                self.findings.extend(findings);
+                self.is_partial = true;
+            }
             Ok(source) => match &self.source {
                 Some(known) if *known != source.name => self.findings.push(node.place_of(&["name"]).finding(
                     format!("the source is called '{}' here and '{known}' elsewhere", source.name),
@@ -142,7 +156,13 @@ impl Declared {
     fn take_object(&mut self, kind: Kind, node: Node) {
         match node.read(|reader: Reader<'_>| Object::read(kind, reader)) {
             Ok(object) => self.declarations.push(Declaration { object, node }),
-            Err(findings) => self.findings.extend(findings.into_iter().map(in_words)),
+            Err(findings) => {
+                self.findings.extend(findings.into_iter().map(in_words));
+                match node.get("name").and_then(Node::text) {
+                    Some(name) => drop(self.unread.insert((kind, name.to_owned()))),
+                    None => self.is_partial = true,
+                }
+            }
         }
     }
 

@@ -92,20 +92,12 @@ pub(super) struct Worked {
 }
 
 impl Wanted {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// `invalid-declaration` where a file alone is not right.
-    pub(super) fn read(set: DocumentSet) -> Result<Self> {
-        let mut declared = read(set.source.as_ref(), &set.documents);
-        let findings = std::mem::take(&mut declared.findings);
-        // What could not be read would look like dangling references to it: first things first.
-        if !findings.is_empty() {
-            return Err(refused(findings));
-        }
+    /// Reads the files. What is not right in them is told together with the rest, by [`Self::compare`].
+    pub(super) fn read(set: DocumentSet) -> Self {
+        let declared = read(set.source.as_ref(), &set.documents);
         let mut documents = set.documents;
         documents.sort_by(|a, b| a.file.cmp(&b.file));
-        Ok(Self { declared, documents })
+        Self { declared, documents }
     }
 
     /// Compares with what is declared at `version`.
@@ -113,7 +105,9 @@ impl Wanted {
     /// # Errors
     /// `invalid-declaration` where the whole would not be right.
     pub(super) fn compare(&self, version: i64, stored: &[Stored]) -> Result<Worked> {
-        let source = self.source()?;
+        let Some(source) = self.declared.source.clone().filter(|_| !self.declared.is_partial) else {
+            return Err(refused(self.declared.findings.clone()));
+        };
         let findings = self.findings(&source, stored);
         if !findings.is_empty() {
             return Err(refused(findings));
@@ -159,17 +153,10 @@ impl Wanted {
         Ok(Worked { plan, bodies, files })
     }
 
-    fn source(&self) -> Result<Name> {
-        self.declared
-            .source
-            .clone()
-            .ok_or_else(|| Problem::internal("a set of files without a source was read"))
-    }
-
     /// What is not right in the world that would be.
     fn findings(&self, source: &Name, stored: &[Stored]) -> Vec<Finding> {
         let others: Vec<&Stored> = stored.iter().filter(|it| it.source != *source).collect();
-        let mut findings = Vec::new();
+        let mut findings = self.declared.findings.clone();
         for declaration in &self.declared.declarations {
             let object = &declaration.object;
             let owner = others
@@ -189,7 +176,7 @@ impl Wanted {
         });
         let theirs = others.iter().map(|it| Thing { object: &it.object, node: None, source: &it.source });
         // Where both declare a thing, the finding above tells it; ours stands for both.
-        findings.extend(World::new(theirs.chain(ours)).findings());
+        findings.extend(World::new(theirs.chain(ours), &self.declared.unread).findings());
         findings
     }
 

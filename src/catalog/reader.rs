@@ -70,7 +70,7 @@ impl Catalog {
     /// `invalid-declaration` with every finding.
     pub async fn plan(&self, permit: Permit, set: DocumentSet) -> Result<Plan> {
         permit.expect(Action::Plan)?;
-        let wanted = Wanted::read(set)?;
+        let wanted = Wanted::read(set);
         let (version, stored) = self.read().await?;
         Ok(wanted.compare(version, &stored)?.plan)
     }

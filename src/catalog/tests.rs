@@ -39,7 +39,7 @@ fn one(text: &str) -> DocumentSet {
 
 /// Plans without a database, and answers with what would be stored.
 fn applied(set: DocumentSet, version: i64, stored: &[Stored]) -> Result<(Plan, Vec<Stored>)> {
-    let worked = Wanted::read(set)?.compare(version, stored)?;
+    let worked = Wanted::read(set).compare(version, stored)?;
     let mut after: Vec<Stored> = stored.to_vec();
     for (change, body) in worked.plan.changes.iter().zip(&worked.bodies) {
         after.retain(|it| it.object.kind() != change.kind || *it.object.name() != change.name);

@@ -128,6 +128,9 @@ impl At<'_, '_> {
                 known.extend(application.environments.iter().map(|it| &it.name));
             }
         }
+        if self.world.unread.iter().any(|(kind, _)| *kind == Kind::Application) {
+            return;
+        }
         known.sort();
         known.dedup();
         for (at, name) in names.iter().enumerate() {

@@ -79,6 +79,21 @@ fn names_that_are_none_and_text_that_is_not_text() {
 }
 
 #[test]
+fn everything_is_told_at_once_and_nothing_that_only_follows() {
+    refused(
+        "kind: Team\nname: x\ngrups: [g]\n---\nkind: Application\nname: y\nteam: x\nenvironments: \
+         [{name: e}]\nsize: 1\n---\n{kind: Team, name: z, groups: [nobody]}\n---\n{kind: Delivery, name: w, \
+         application: y, environment: e, cluster: k, namespace: n, secret: s}\n",
+        &[
+            "3:1: unknown key 'grups'",
+            "9:1: unknown key 'size'",
+            "11:32: there is no Group 'nobody'",
+            "13:93: the delivery 'd' goes into the same Secret",
+        ],
+    );
+}
+
+#[test]
 fn duplicates() {
     refused("{kind: Team, name: t, groups: [g]}", &["1:20: Team 't' is declared twice"]);
     refused("{kind: Group, name: h, provider: p, id: i}", &["1:41: this group of 'p' has the alias 'g'"]);
