@@ -3,6 +3,8 @@
 CREATE TABLE requests (
     id TEXT PRIMARY KEY,
     person TEXT NOT NULL REFERENCES people (id),
+    -- What it was asked for; the scope decides what it allows.
+    action TEXT NOT NULL,
     scope TEXT NOT NULL,
     application TEXT NOT NULL,
     environment TEXT NOT NULL,
@@ -15,8 +17,11 @@ CREATE TABLE requests (
     decided_at BIGINT
 );
 
-CREATE INDEX requests_person ON requests (person);
-CREATE INDEX requests_state ON requests (state);
+CREATE INDEX requests_person ON requests (person, created_at);
+CREATE INDEX requests_state ON requests (state, expires_at);
+-- Asking again is answered with what is pending.
+CREATE UNIQUE INDEX requests_pending ON requests (person, scope, application, environment, team)
+    WHERE state = 'pending';
 
 CREATE TABLE approvals (
     request TEXT NOT NULL REFERENCES requests (id),
@@ -29,6 +34,7 @@ CREATE TABLE approvals (
 
 CREATE TABLE grants (
     id TEXT PRIMARY KEY,
+    -- One request never becomes two grants.
     request TEXT NOT NULL UNIQUE REFERENCES requests (id),
     person TEXT NOT NULL REFERENCES people (id),
     scope TEXT NOT NULL,

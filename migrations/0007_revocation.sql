@@ -1,5 +1,13 @@
 -- What a leaver still knows, until it is worth nothing.
 
+CREATE TABLE leavers (
+    person TEXT NOT NULL REFERENCES people (id),
+    -- When she was deactivated; somebody can leave more than once.
+    since BIGINT NOT NULL,
+    closed_at BIGINT,
+    PRIMARY KEY (person, since)
+);
+
 CREATE TABLE rotation_tasks (
     id TEXT PRIMARY KEY,
     secret TEXT NOT NULL REFERENCES secrets (id),
@@ -17,3 +25,5 @@ CREATE TABLE rotation_causes (
     fingerprint BLOB NOT NULL,
     PRIMARY KEY (task, person, fingerprint)
 );
+
+CREATE INDEX rotation_causes_person ON rotation_causes (person);

@@ -2,6 +2,7 @@
 
 CREATE TABLE outbox (
     id TEXT PRIMARY KEY,
+    -- Digest of where it goes: an address may hold a token.
     channel TEXT NOT NULL,
     topic TEXT NOT NULL,
     body TEXT NOT NULL,

@@ -1,0 +1,220 @@
+//! Ends what has run out: grants, requests nobody decided, sessions.
+//!
+//! Decisions compare ends with the time, so nothing rests on this being quick; it is what makes an end
+//! an entry. Level-triggered: woken by the next end, by the log, and by a timer, it reads what has run
+//! out and ends it.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    grants::{self, move_facts, stored},
+    requests::request_in,
+};
+use crate::{
+    audit::{Authority, Draft, Log, Unit, Work},
+    base::{
+        Ambient, Problem, ProblemKind, Result, Timestamp,
+        ids::{GrantId, PersonId, RequestId, SessionId},
+    },
+    policy::{Action, Permit, Resource, Service, ServicePermits},
+    store::{Database, sql},
+};
+
+/// Longest time between two looks.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// Shortest time between two looks, so that a busy log does not make this busy.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// What ends whatever has run out.
+pub struct Expiry {
+    database: Database,
+    log: Log,
+    permits: Arc<dyn ServicePermits>,
+    ambient: Ambient,
+}
+
+/// One thing that has run out.
+#[derive(Clone, Copy, Debug)]
+enum RunOut {
+    Grant(GrantId),
+    Request(RequestId),
+    Session(SessionId),
+}
+
+impl Expiry {
+    /// Ends by the clock of `ambient`, under permits of [`Service::Expiry`].
+    #[must_use]
+    pub fn new(database: Database, log: Log, permits: Arc<dyn ServicePermits>, ambient: Ambient) -> Self {
+        Self { database, log, permits, ambient }
+    }
+
+    /// Looks again and again until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut log = self.log.watch();
+        while !stop.is_cancelled() {
+            log.borrow_and_update();
+            let sleep = match self.look().await {
+                Ok(_) => self.until_next_end().await.unwrap_or(LONGEST_SLEEP),
+                Err(problem) => {
+                    tracing::warn!(%problem, "what has run out could not be ended; it does not work all the same");
+                    Duration::from_secs(1)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(sleep) => continue,
+                _ = log.changed() => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SHORTEST_SLEEP) => {}
+            }
+        }
+    }
+
+    /// Ends everything that has run out by now; how many things that were.
+    ///
+    /// # Errors
+    /// A problem of the database.
+    pub async fn look(&self) -> Result<usize> {
+        let mut ended = 0;
+        loop {
+            let found = self.run_out().await?;
+            if found.is_empty() {
+                return Ok(ended);
+            }
+            let units = found.into_iter().map(|what| self.end(what));
+            let before = ended;
+            for outcome in join_all(units).await {
+                match outcome {
+                    Ok(()) => ended += 1,
+                    // Somebody else ended it: another replica, or its owner.
+                    Err(problem) if problem.is(ProblemKind::Conflict) || problem.is(ProblemKind::NotFound) => {}
+                    Err(problem) => return Err(problem),
+                }
+            }
+            if ended == before {
+                return Ok(ended);
+            }
+        }
+    }
+
+    async fn end(&self, what: RunOut) -> Result<()> {
+        let permit = self.permits.permit(Service::Expiry, Action::Expire, Resource::People)?;
+        self.log.perform(End { permit, what }).await
+    }
+
+    async fn run_out(&self) -> Result<Vec<RunOut>> {
+        let now = self.ambient.now();
+        let grants: Vec<(String,)> = self
+            .database
+            .fetch_all(sql("SELECT id FROM grants WHERE ended_at IS NULL AND ends_at <= $1 LIMIT 256").bind(now))
+            .await?;
+        let requests: Vec<(String,)> = self
+            .database
+            .fetch_all(sql("SELECT id FROM requests WHERE state = 'pending' AND expires_at <= $1 LIMIT 256").bind(now))
+            .await?;
+        let sessions: Vec<(String,)> = self
+            .database
+            .fetch_all(
+                sql("SELECT s.id FROM sessions s LEFT JOIN last_seen l ON l.session = s.id \
+                     WHERE s.ended_at IS NULL AND \
+                     (s.ends_at <= $1 OR COALESCE(l.at, s.created_at) + s.idle_millis <= $1) LIMIT 256")
+                .bind(now),
+            )
+            .await?;
+        let mut found = Vec::with_capacity(grants.len() + requests.len() + sessions.len());
+        for (id,) in grants {
+            found.push(RunOut::Grant(stored(&id)?));
+        }
+        for (id,) in requests {
+            found.push(RunOut::Request(stored(&id)?));
+        }
+        for (id,) in sessions {
+            found.push(RunOut::Session(stored(&id)?));
+        }
+        Ok(found)
+    }
+
+    async fn until_next_end(&self) -> Result<Duration> {
+        let next: Option<(Option<i64>,)> = self
+            .database
+            .fetch_optional(sql(
+                "SELECT min(t.at) FROM (\
+                 SELECT min(ends_at) AS at FROM grants WHERE ended_at IS NULL \
+                 UNION ALL SELECT min(expires_at) AS at FROM requests WHERE state = 'pending' \
+                 UNION ALL SELECT min(ends_at) AS at FROM sessions WHERE ended_at IS NULL) t",
+            ))
+            .await?;
+        let next = next.and_then(|(at,)| at).map(Timestamp::from_millis);
+        Ok(next.map_or(LONGEST_SLEEP, |at| at.since(self.ambient.now()).clamp(Duration::from_millis(1), LONGEST_SLEEP)))
+    }
+}
+
+/// Ends one thing, if it has run out by the time of the log.
+struct End {
+    permit: Permit,
+    what: RunOut,
+}
+
+#[async_trait]
+impl Unit for End {
+    type Output = ();
+
+    fn authority(&self) -> Authority<'_> {
+        Authority::Permit(&self.permit)
+    }
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<()> {
+        match self.what {
+            RunOut::Grant(id) => grants::end(work, id, "time").await,
+            RunOut::Request(id) => {
+                let now = work.now();
+                let request = request_in(work, id).await?.expire(now)?;
+                request.store_outcome(work).await?;
+                work.record(request.draft("request.expired").with("because", "time"));
+                Ok(())
+            }
+            RunOut::Session(id) => end_session(work, id).await,
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    person: String,
+    ends_at: i64,
+    idle_at: i64,
+}
+
+async fn end_session(work: &mut Work<'_>, id: SessionId) -> Result<()> {
+    let row: Option<SessionRow> = work
+        .fetch_optional(
+            sql("SELECT s.person, s.ends_at, COALESCE(l.at, s.created_at) + s.idle_millis AS idle_at \
+                 FROM sessions s LEFT JOIN last_seen l ON l.session = s.id WHERE s.id = $1 AND s.ended_at IS NULL")
+            .bind(id),
+        )
+        .await?;
+    let row = row.ok_or_else(|| Problem::conflict(format!("the session {id} has ended already")))?;
+    let now = work.now().as_millis();
+    let because = match (row.ends_at <= now, row.idle_at <= now) {
+        (true, _) => "absolute",
+        (false, true) => "idle",
+        (false, false) => return Err(Problem::conflict(format!("the session {id} was used meanwhile"))),
+    };
+    let person: PersonId = stored(&row.person)?;
+    work.execute(
+        sql("UPDATE sessions SET ended_at = $2, ended_because = $3 WHERE id = $1")
+            .bind(id)
+            .bind(work.now())
+            .bind(because),
+    )
+    .await?;
+    move_facts(work, person).await?;
+    work.record(Draft::act("session.ended").subject(person).resource(id).with("because", because));
+    Ok(())
+}
