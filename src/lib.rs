@@ -3,10 +3,13 @@
 //! One folder is one room; a room uses only rooms above it in this list. `docs/architecture.md` tells
 //! what each is for, and a test holds the order.
 
+pub mod access;
 pub mod audit;
 pub mod base;
 pub mod catalog;
 pub mod dev;
 pub mod identity;
+pub mod notify;
 pub mod policy;
+pub mod revocation;
 pub mod store;

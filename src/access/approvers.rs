@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use crate::{
     base::{
-        Name, Result, Timestamp,
+        EnvironmentRef, Result, Timestamp,
         ids::{Id, PersonId, SessionId},
     },
+    catalog::Snapshot,
     policy::{Authentication, EnvironmentFacts, FactVersions, Membership, PersonFacts, PersonStatus, TrustScope},
     store::{Database, Query, sql},
 };
@@ -17,31 +18,6 @@ use crate::{
 const FACTS_NO_OLDER_THAN: Duration = Duration::from_secs(12 * 3600);
 /// The same where a protected environment is opened.
 const FACTS_NO_OLDER_THAN_PROTECTED: Duration = Duration::from_secs(3600);
-
-/// What files declare, as far as requests rest on it. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Declared {
-    /// The version of the catalog.
-    pub version: i64,
-    /// All trust scopes, the built-in one first.
-    pub scopes: Arc<Vec<TrustScope>>,
-    /// Teams, each with the aliases of its groups.
-    pub teams: Arc<Vec<(Name, Vec<Name>)>>,
-    /// Groups: the source's name, the source's id of the group, our alias.
-    pub groups: Arc<Vec<(String, String, Name)>>,
-}
-
-impl Declared {
-    /// The trust scope of this name.
-    #[must_use]
-    pub fn scope(&self, name: &Name) -> Option<&TrustScope> {
-        self.scopes.iter().find(|scope| scope.name == *name)
-    }
-
-    fn alias(&self, source: &str, group: &str) -> Option<&Name> {
-        self.groups.iter().find(|(s, id, _)| s == source && id == group).map(|(_, _, alias)| alias)
-    }
-}
 
 /// Somebody who may approve.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -86,7 +62,7 @@ pub(super) fn facts_of(
         status,
         memberships,
         received_groups: Vec::new(),
-        teams: declared.teams.to_vec(),
+        teams: declared.teams.clone(),
         authentication: Authentication {
             session: SessionId::from_uuid(Uuid::nil()),
             at: Timestamp::EPOCH,
@@ -116,6 +92,14 @@ fn oldest_fact(scope: &TrustScope, at: &EnvironmentFacts) -> Duration {
     }
 }
 
+/// What policy has to know of an environment, also of one that no file declares any more: then as little
+/// as can be allowed there.
+pub(super) fn environment_of(declared: &Snapshot, at: &EnvironmentRef) -> EnvironmentFacts {
+    declared
+        .environment(at)
+        .unwrap_or_else(|_| EnvironmentFacts { at: at.clone(), owner: None, protected: true })
+}
+
 /// Whether she may approve requests for `scope` in `at` now, as far as groups go.
 pub(super) fn may_approve(facts: &PersonFacts, scope: &TrustScope, at: &EnvironmentFacts) -> bool {
     let Some(by_request) = &scope.by_request else { return false };
@@ -142,14 +126,11 @@ pub async fn approvers(
     let Some(by_request) = &scope.by_request else { return Ok(Vec::new()) };
     let since = now.before(oldest_fact(scope, at));
     let mut found: Vec<Approver> = Vec::new();
-    for (source, group, alias) in declared.groups.iter() {
-        if !by_request.approvers.contains(alias) {
-            continue;
-        }
+    for group in declared.groups.values().filter(|group| by_request.approvers.contains(&group.name)) {
         let people = sql("SELECT p.id, p.display_name FROM memberships m JOIN people p ON p.id = m.person \
              WHERE m.source = $1 AND m.group_id = $2 AND m.asserted_at >= $3 AND p.status = 'active' AND p.id <> $4")
-        .bind(source)
-        .bind(group)
+        .bind(&group.provider)
+        .bind(&group.id)
         .bind(since)
         .bind(requester);
         found.extend(database.fetch_all::<Approver>(people).await?);

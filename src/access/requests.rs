@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    approvers::{Approver, Declared, StandingRow, approvers, facts_of, may_approve, standing_query},
+    approvers::{Approver, StandingRow, approvers, environment_of, facts_of, may_approve, standing_query},
     grants::{self, Grant, grant_of, grants_of, stored, stored_environment},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         ids::{GrantId, PersonId, RequestId},
         time::format_duration,
     },
+    catalog::{Catalog, Snapshot},
     notify::Outbox,
     policy::{
         Action, DenialReason, EnvironmentFacts, Permit, PersonFacts, PersonStatus, Policies, Resource, TrustScope,
@@ -152,12 +153,6 @@ impl Request {
                 .with("state", decided.as_str())
                 .remedy(format!("`portctl request show {}` says by whom.", self.id))),
         }
-    }
-
-    /// What policy has to know of it.
-    #[must_use]
-    pub fn resource(&self, environment: EnvironmentFacts) -> Resource {
-        Resource::Request { id: self.id, requester: self.person, scope: self.scope.clone(), environment }
     }
 
     /// Writes what became of it, if it is still pending underneath.
@@ -343,6 +338,7 @@ pub struct Filter {
 pub struct Requests {
     database: Database,
     log: Log,
+    catalog: Catalog,
     policies: Arc<Policies>,
     ambient: Ambient,
     outbox: Outbox,
@@ -355,12 +351,13 @@ impl Requests {
     pub fn new(
         database: Database,
         log: Log,
+        catalog: Catalog,
         policies: Arc<Policies>,
         ambient: Ambient,
         outbox: Outbox,
         public_url: &str,
     ) -> Self {
-        Self { database, log, policies, ambient, outbox, public_url: public_url.trim_end_matches('/').into() }
+        Self { database, log, catalog, policies, ambient, outbox, public_url: public_url.trim_end_matches('/').into() }
     }
 
     /// The page of a request.
@@ -375,13 +372,14 @@ impl Requests {
     /// # Errors
     /// `ambiguous` where several scopes would do, `denied` where none would, `invalid-request` for a
     /// time or a reason that is too long.
-    pub async fn create(&self, permit: Permit, declared: &Snapshot, ask: Ask) -> Result<Asked> {
+    pub async fn create(&self, permit: Permit, ask: Ask) -> Result<Asked> {
         permit.expect(Action::Request)?;
         let person = permit.person().ok_or_else(|| Problem::internal("only people ask for trust scopes"))?;
         let Resource::Environment(at) = permit.resource().clone() else {
             return Err(Problem::internal("a permit to request is for an environment"));
         };
         check_reason(&ask.reason)?;
+        let declared = &*self.catalog.snapshot().await?;
         let facts = self.facts(person, declared).await?;
         let scope = self.find_scope(&facts, &at, &ask)?.clone();
         check_length(&scope, ask.length)?;
@@ -483,7 +481,6 @@ impl Requests {
     pub async fn decide(
         &self,
         permit: Permit,
-        declared: &Snapshot,
         verdict: Verdict,
         reason: &str,
     ) -> Result<(Request, Option<Grant>)> {
@@ -493,7 +490,7 @@ impl Requests {
         }
         let unit = Decide {
             permit,
-            declared: declared.clone(),
+            declared: self.catalog.snapshot().await?,
             policies: Arc::clone(&self.policies),
             verdict,
             reason: reason.to_owned(),
@@ -539,16 +536,12 @@ impl Requests {
         rows.into_iter().map(Request::try_from).collect()
     }
 
-    /// Pending requests that `person` could decide: `environment` says what is declared of each place.
+    /// Pending requests that `person` could decide.
     ///
     /// # Errors
     /// A problem of the database.
-    pub async fn to_decide(
-        &self,
-        person: PersonId,
-        declared: &Snapshot,
-        environment: impl Fn(&EnvironmentRef) -> EnvironmentFacts,
-    ) -> Result<Vec<Request>> {
+    pub async fn to_decide(&self, person: PersonId) -> Result<Vec<Request>> {
+        let declared = &*self.catalog.snapshot().await?;
         let facts = self.facts(person, declared).await?;
         let pending = self.list(&Filter { of: None, state: Some("pending".into()) }).await?;
         let able = |request: &Request| {
@@ -556,7 +549,7 @@ impl Requests {
                 && facts.now < request.expires_at
                 && declared
                     .scope(&request.scope)
-                    .is_some_and(|scope| may_approve(&facts, scope, &environment(&request.at)))
+                    .is_some_and(|scope| may_approve(&facts, scope, &environment_of(declared, &request.at)))
         };
         Ok(pending.into_iter().filter(able).collect())
     }
@@ -588,18 +581,22 @@ impl Requests {
     ///
     /// # Errors
     /// A problem of the database.
-    pub async fn approvers(
-        &self,
-        request: &Request,
-        declared: &Snapshot,
-        at: &EnvironmentFacts,
-    ) -> Result<Vec<Approver>> {
-        match declared.scope(&request.scope) {
-            Some(scope) => {
-                approvers(&self.database, declared, scope, at, request.person, self.ambient.now()).await
-            }
-            None => Ok(Vec::new()),
-        }
+    pub async fn approvers(&self, request: &Request) -> Result<Vec<Approver>> {
+        let declared = &*self.catalog.snapshot().await?;
+        let Some(scope) = declared.scope(&request.scope) else { return Ok(Vec::new()) };
+        let at = environment_of(declared, &request.at);
+        approvers(&self.database, declared, scope, &at, request.person, self.ambient.now()).await
+    }
+
+    /// A request as a resource: what a permit to see, decide or cancel it is for.
+    ///
+    /// # Errors
+    /// `not-found`, or a problem of the database.
+    pub async fn resource(&self, id: RequestId) -> Result<Resource> {
+        let request = self.get(id).await?;
+        let declared = self.catalog.snapshot().await?;
+        let environment = environment_of(&declared, &request.at);
+        Ok(Resource::Request { id: request.id, requester: request.person, scope: request.scope, environment })
     }
 
     /// Grants of `person`, the newest first; those that have ended only with `ended`.

@@ -1,0 +1,182 @@
+//! A leaver: what is left of what she held, counted down to zero.
+
+use super::tasks::{self, Task};
+use crate::{
+    access::stored,
+    audit::{Draft, Work},
+    base::{Problem, Result, Timestamp, ids::PersonId},
+    catalog::Snapshot,
+    policy::PersonStatus,
+    store::{Database, Query, sql},
+};
+
+/// How much is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Left {
+    /// Sessions that have not ended.
+    pub sessions: i64,
+    /// Requests that are pending.
+    pub requests: i64,
+    /// Grants that have not ended.
+    pub grants: i64,
+    /// Rotation tasks that are open, or about to be.
+    pub rotation_tasks: i64,
+}
+
+impl Left {
+    /// All of it together.
+    #[must_use]
+    pub fn total(&self) -> i64 {
+        self.sessions + self.requests + self.grants + self.rotation_tasks
+    }
+}
+
+/// Something that was done about a leaver, as the log has it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct StepTaken {
+    /// The entry's index in the log.
+    pub entry: i64,
+    /// When, in milliseconds since the epoch.
+    pub time: i64,
+    /// What: `grant.ended`, `rotation.opened`, …
+    pub action: String,
+    /// By whom.
+    pub actor: String,
+    /// In which application, environment and secret, where it was in one.
+    pub application: Option<String>,
+    /// The environment.
+    pub environment: Option<String>,
+    /// The secret.
+    pub secret: Option<String>,
+}
+
+/// One line in the list of leavers.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct LeaverRow {
+    /// Who, `per_…`.
+    pub id: String,
+    /// What she is called.
+    pub display_name: String,
+    /// Her address, for display.
+    pub email: String,
+    /// Since when, in milliseconds since the epoch.
+    pub since: i64,
+    /// When nothing was left, in milliseconds since the epoch.
+    pub closed_at: Option<i64>,
+    /// How much is left.
+    #[sqlx(flatten)]
+    pub left: Left,
+}
+
+/// A leaver with everything there is to say.
+#[derive(Clone, Debug)]
+pub struct Leaver {
+    /// Who, since when, how much is left.
+    pub row: LeaverRow,
+    /// What was done since she left, the oldest first.
+    pub steps: Vec<StepTaken>,
+    /// Her rotation tasks since she left, open and closed.
+    pub tasks: Vec<Task>,
+}
+
+/// A value that a leaver knows and that is in use counts from the first instant, before its task is
+/// there: so nobody ever reads zero too early.
+const SELECT: &str = "SELECT p.id, p.display_name, p.email, p.status_since AS since, l.closed_at, \
+     (SELECT count(*) FROM sessions s WHERE s.person = p.id AND s.ended_at IS NULL) AS sessions, \
+     (SELECT count(*) FROM requests r WHERE r.person = p.id AND r.state = 'pending') AS requests, \
+     (SELECT count(*) FROM grants g WHERE g.person = p.id AND g.ended_at IS NULL) AS grants, \
+     (SELECT count(*) FROM (SELECT t.secret AS secret FROM rotation_tasks t \
+          JOIN rotation_causes c ON c.task = t.id WHERE c.person = p.id AND t.state = 'open' \
+          UNION SELECT v.secret AS secret FROM exposures e JOIN versions v ON v.fingerprint = e.fingerprint \
+          JOIN secrets k ON k.id = v.secret WHERE e.principal = p.id \
+          AND ((v.number = k.current_number AND v.state = 'live') OR EXISTS \
+              (SELECT 1 FROM delivered_versions d WHERE d.secret = k.id AND d.version = v.id))) u) \
+          AS rotation_tasks \
+     FROM people p LEFT JOIN leavers l ON l.person = p.id AND l.since = p.status_since \
+     WHERE p.status = 'deactivated'";
+
+fn one_query(person: PersonId) -> Query {
+    Query::composed(format!("{SELECT} AND p.id = $1"), Vec::new()).bind(person)
+}
+
+/// Everyone who has left: those with something left first, then the newest first; 500 at most.
+pub(super) async fn all(database: &Database) -> Result<Vec<LeaverRow>> {
+    let query = format!("{SELECT} ORDER BY CASE WHEN l.closed_at IS NULL THEN 0 ELSE 1 END, p.status_since DESC LIMIT 500");
+    Ok(database.fetch_all(Query::composed(query, Vec::new())).await?)
+}
+
+pub(super) async fn one(database: &Database, declared: &Snapshot, person: PersonId) -> Result<Leaver> {
+    let row: Option<LeaverRow> = database.fetch_optional(one_query(person)).await?;
+    let Some(row) = row else { return Err(why_none(database, person).await?) };
+    let since = Timestamp::from_millis(row.since);
+    let steps = database
+        .fetch_all(
+            sql("SELECT idx AS entry, time, action, actor, application, environment, secret FROM entries \
+                 WHERE subject = $1 AND time >= $2 AND kind <> 'denial' ORDER BY idx LIMIT 1000")
+            .bind(person)
+            .bind(since),
+        )
+        .await?;
+    let mut tasks = tasks::list(database, declared, None, Some(person)).await?;
+    tasks.retain(|task| task.closed_at.is_none_or(|at| at >= since));
+    Ok(Leaver { row, steps, tasks })
+}
+
+/// Leavers of whom nothing seems to be left, which is not noted yet.
+pub(super) async fn through(database: &Database) -> Result<Vec<PersonId>> {
+    let query = format!("{SELECT} AND l.person IS NOT NULL AND l.closed_at IS NULL");
+    let rows: Vec<LeaverRow> = database.fetch_all(Query::composed(query, Vec::new())).await?;
+    rows.iter().filter(|row| row.left.total() == 0).map(|row| stored(&row.id)).collect()
+}
+
+async fn why_none(database: &Database, person: PersonId) -> Result<Problem> {
+    let found: Option<(String,)> =
+        database.fetch_optional(sql("SELECT status FROM people WHERE id = $1").bind(person)).await?;
+    Ok(match found {
+        None => Problem::not_found(format!("there is no person {person}"))
+            .remedy("`portctl person list` shows those that there are."),
+        Some((status,)) => {
+            let status = PersonStatus::from_stored(&status).as_str();
+            Problem::conflict(format!("{person} has not left: she is {status}, and nothing is taken from her"))
+                .remedy(format!("Where she has left: `portctl person deactivate {person} --reason \"…\"`."))
+        }
+    })
+}
+
+/// Notes that somebody has left.
+pub(super) async fn begin(work: &mut Work<'_>, person: PersonId) -> Result<()> {
+    let touched = work
+        .execute(
+            sql("INSERT INTO leavers (person, since) SELECT id, status_since FROM people \
+                 WHERE id = $1 AND status = 'deactivated' ON CONFLICT (person, since) DO NOTHING")
+            .bind(person),
+        )
+        .await?;
+    if touched == 0 {
+        return Err(Problem::conflict(format!("{person} has not left, or that is noted")));
+    }
+    work.record(Draft::act("leaver.opened").subject(person));
+    Ok(())
+}
+
+/// Notes that nothing is left.
+pub(super) async fn finish(work: &mut Work<'_>, person: PersonId) -> Result<()> {
+    let row: Option<LeaverRow> = work.fetch_optional(one_query(person)).await?;
+    let row = row.ok_or_else(|| Problem::conflict(format!("{person} has not left")))?;
+    if row.left.total() > 0 {
+        return Err(Problem::conflict(format!("{} things are left of {person}", row.left.total())));
+    }
+    let touched = work
+        .execute(
+            sql("UPDATE leavers SET closed_at = $3 WHERE person = $1 AND since = $2 AND closed_at IS NULL")
+                .bind(person)
+                .bind(row.since)
+                .bind(work.now()),
+        )
+        .await?;
+    if touched == 0 {
+        return Err(Problem::conflict(format!("that nothing is left of {person} is noted")));
+    }
+    work.record(Draft::act("leaver.closed").subject(person));
+    Ok(())
+}
