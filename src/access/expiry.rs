@@ -11,15 +11,16 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    grants::{self, move_facts, stored},
+    grants::{self, stored},
     requests::request_in,
 };
 use crate::{
-    audit::{Authority, Draft, Log, Unit, Work},
+    audit::{Authority, Log, Unit, Work},
     base::{
-        Ambient, Problem, ProblemKind, Result, Timestamp,
-        ids::{GrantId, PersonId, RequestId, SessionId},
+        Ambient, ProblemKind, Result, Timestamp,
+        ids::{GrantId, RequestId},
     },
+    identity::Identity,
     policy::{Action, Permit, Resource, Service, ServicePermits},
     store::{Database, sql},
 };
@@ -33,6 +34,7 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
 pub struct Expiry {
     database: Database,
     log: Log,
+    identity: Identity,
     permits: Arc<dyn ServicePermits>,
     ambient: Ambient,
 }
@@ -42,14 +44,19 @@ pub struct Expiry {
 enum RunOut {
     Grant(GrantId),
     Request(RequestId),
-    Session(SessionId),
 }
 
 impl Expiry {
     /// Ends by the clock of `ambient`, under permits of [`Service::Expiry`].
     #[must_use]
-    pub fn new(database: Database, log: Log, permits: Arc<dyn ServicePermits>, ambient: Ambient) -> Self {
-        Self { database, log, permits, ambient }
+    pub fn new(
+        database: Database,
+        log: Log,
+        identity: Identity,
+        permits: Arc<dyn ServicePermits>,
+        ambient: Ambient,
+    ) -> Self {
+        Self { database, log, identity, permits, ambient }
     }
 
     /// Looks again and again until `stop`.
@@ -81,7 +88,7 @@ impl Expiry {
     /// # Errors
     /// A problem of the database.
     pub async fn look(&self) -> Result<usize> {
-        let mut ended = 0;
+        let mut ended = self.identity.end_expired().await?;
         loop {
             let found = self.run_out().await?;
             if found.is_empty() {
@@ -118,24 +125,12 @@ impl Expiry {
             .database
             .fetch_all(sql("SELECT id FROM requests WHERE state = 'pending' AND expires_at <= $1 LIMIT 256").bind(now))
             .await?;
-        let sessions: Vec<(String,)> = self
-            .database
-            .fetch_all(
-                sql("SELECT s.id FROM sessions s LEFT JOIN last_seen l ON l.session = s.id \
-                     WHERE s.ended_at IS NULL AND \
-                     (s.ends_at <= $1 OR COALESCE(l.at, s.created_at) + s.idle_millis <= $1) LIMIT 256")
-                .bind(now),
-            )
-            .await?;
-        let mut found = Vec::with_capacity(grants.len() + requests.len() + sessions.len());
+        let mut found = Vec::with_capacity(grants.len() + requests.len());
         for (id,) in grants {
             found.push(RunOut::Grant(stored(&id)?));
         }
         for (id,) in requests {
             found.push(RunOut::Request(stored(&id)?));
-        }
-        for (id,) in sessions {
-            found.push(RunOut::Session(stored(&id)?));
         }
         Ok(found)
     }
@@ -179,42 +174,6 @@ impl Unit for End {
                 work.record(request.draft("request.expired").with("because", "time"));
                 Ok(())
             }
-            RunOut::Session(id) => end_session(work, id).await,
         }
     }
-}
-
-#[derive(sqlx::FromRow)]
-struct SessionRow {
-    person: String,
-    ends_at: i64,
-    idle_at: i64,
-}
-
-async fn end_session(work: &mut Work<'_>, id: SessionId) -> Result<()> {
-    let row: Option<SessionRow> = work
-        .fetch_optional(
-            sql("SELECT s.person, s.ends_at, COALESCE(l.at, s.created_at) + s.idle_millis AS idle_at \
-                 FROM sessions s LEFT JOIN last_seen l ON l.session = s.id WHERE s.id = $1 AND s.ended_at IS NULL")
-            .bind(id),
-        )
-        .await?;
-    let row = row.ok_or_else(|| Problem::conflict(format!("the session {id} has ended already")))?;
-    let now = work.now().as_millis();
-    let because = match (row.ends_at <= now, row.idle_at <= now) {
-        (true, _) => "absolute",
-        (false, true) => "idle",
-        (false, false) => return Err(Problem::conflict(format!("the session {id} was used meanwhile"))),
-    };
-    let person: PersonId = stored(&row.person)?;
-    work.execute(
-        sql("UPDATE sessions SET ended_at = $2, ended_because = $3 WHERE id = $1")
-            .bind(id)
-            .bind(work.now())
-            .bind(because),
-    )
-    .await?;
-    move_facts(work, person).await?;
-    work.record(Draft::act("session.ended").subject(person).resource(id).with("because", because));
-    Ok(())
 }

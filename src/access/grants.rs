@@ -33,14 +33,6 @@ pub struct Grant {
     pub ended: Option<(Timestamp, String)>,
 }
 
-impl Grant {
-    /// Whether it works at `now`.
-    #[must_use]
-    pub fn is_live(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && self.starts_at <= now && now < self.ends_at
-    }
-}
-
 #[derive(sqlx::FromRow)]
 pub(super) struct GrantRow {
     id: String,
@@ -93,23 +85,27 @@ pub fn stored_environment(application: &str, environment: &str, team: &str) -> R
     })
 }
 
-/// Grants of `person`, the newest first; those that have ended only with `ended`.
+/// Live grants of `person`, the newest first.
 ///
 /// # Errors
 /// A problem of the database.
-pub async fn grants_of(database: &Database, person: PersonId, ended: bool, now: Timestamp) -> Result<Vec<Grant>> {
+pub async fn grants_of(database: &Database, person: PersonId, now: Timestamp) -> Result<Vec<Grant>> {
     let rows: Vec<GrantRow> = database
-        .fetch_all(sql("SELECT * FROM grants WHERE person = $1 ORDER BY starts_at DESC LIMIT 500").bind(person))
+        .fetch_all(
+            sql("SELECT * FROM grants WHERE person = $1 AND ended_at IS NULL AND starts_at <= $2 AND ends_at > $2 \
+                 ORDER BY starts_at DESC, id DESC")
+            .bind(person)
+            .bind(now),
+        )
         .await?;
-    let grants = rows.into_iter().map(Grant::try_from).collect::<Result<Vec<_>>>()?;
-    Ok(grants.into_iter().filter(|grant| ended || grant.is_live(now)).collect())
+    rows.into_iter().map(Grant::try_from).collect()
 }
 
 /// The grant that a request became.
 ///
 /// # Errors
 /// A problem of the database.
-pub async fn grant_of(database: &Database, request: RequestId) -> Result<Option<Grant>> {
+pub(super) async fn grant_of(database: &Database, request: RequestId) -> Result<Option<Grant>> {
     let row: Option<GrantRow> =
         database.fetch_optional(sql("SELECT * FROM grants WHERE request = $1").bind(request)).await?;
     row.map(Grant::try_from).transpose()

@@ -15,10 +15,12 @@ use crate::{
     base::{
         Ambient, EnvironmentRef, Problem, ProblemKind, Result, Timestamp,
         ambient::SeededChance,
+        config::SessionConfig,
         ids::{PersonId, RequestId, SessionId},
         time::ManualClock,
     },
     catalog::Catalog,
+    identity::Identity,
     notify::Outbox,
     policy::{
         Action, Facts, GrantFact, OwnServices, Permit, PersonFacts, Policies, Resource, Service, ServicePermits,
@@ -44,6 +46,14 @@ impl FactsOfNow for Confirms {
             }
         }
         Ok(())
+    }
+}
+
+struct ForIdentity(Arc<OwnServices>);
+
+impl crate::identity::ServicePermits for ForIdentity {
+    fn permit(&self, service: Service, action: Action, resource: Resource) -> Result<Permit> {
+        self.0.permit(service, action, resource)
     }
 }
 
@@ -219,7 +229,7 @@ impl House {
         facts.authentication.session = self.ambient.id::<SessionId>();
         facts.authentication.at = now;
         facts.authentication.session_ends = now.after(Duration::from_secs(86_400));
-        let grants = grants_of(&self.database, person, false, now).await.unwrap();
+        let grants = grants_of(&self.database, person, now).await.unwrap();
         facts.grants = grants
             .into_iter()
             .map(|g| GrantFact { id: g.id, scope: g.scope, environment: g.at, starts: g.starts_at, ends: g.ends_at })
@@ -234,6 +244,17 @@ impl House {
 
     pub(crate) async fn production(&self) -> Resource {
         Resource::Environment(self.catalog.snapshot().await.unwrap().environment(&production()).unwrap())
+    }
+
+    pub(crate) async fn own(&self, person: PersonId) -> Permit {
+        self.permit(person, Action::SeeOwn, Resource::Own).await.unwrap()
+    }
+
+    /// The request and the grant that it became.
+    pub(crate) async fn show(&self, id: RequestId) -> (Request, Option<Grant>) {
+        let request = self.requests.get(id).await.unwrap();
+        let grant = self.requests.grant(&request).await.unwrap();
+        (request, grant)
     }
 
     pub(crate) async fn ask(&self, person: PersonId, action: Action) -> Result<Asked> {
@@ -261,7 +282,16 @@ impl House {
     }
 
     pub(crate) fn expiry(&self) -> Expiry {
-        Expiry::new(self.database.clone(), self.log.clone(), Arc::clone(&self.services) as _, self.ambient.clone())
+        let identity = Identity::new(
+            self.database.clone(),
+            self.log.clone(),
+            self.ambient.clone(),
+            Arc::new(ForIdentity(Arc::clone(&self.services))),
+            &[],
+            SessionConfig { idle: Duration::from_secs(3600), absolute: Duration::from_secs(36_000) },
+        );
+        let services = Arc::clone(&self.services) as _;
+        Expiry::new(self.database.clone(), self.log.clone(), identity, services, self.ambient.clone())
     }
 
     pub(crate) async fn count(&self, query: Query) -> i64 {

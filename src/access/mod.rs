@@ -13,4 +13,4 @@ mod tests;
 pub use approvers::Approver;
 pub use expiry::Expiry;
 pub use grants::{Grant, end as end_grant, grants_of, move_facts, stored, stored_environment};
-pub use requests::{Ask, Asked, Decision, Filter, Request, RequestState, Requests, Verdict, withdraw};
+pub use requests::{Ask, Asked, Decision, Request, RequestState, Requests, Verdict, withdraw};

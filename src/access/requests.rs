@@ -324,15 +324,6 @@ pub struct Asked {
     pub created: bool,
 }
 
-/// Which requests are listed.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only those of this person.
-    pub of: Option<PersonId>,
-    /// Only those in this state.
-    pub state: Option<String>,
-}
-
 /// Asks, decides and lists. Cheap to clone.
 #[derive(Clone)]
 pub struct Requests {
@@ -452,7 +443,7 @@ impl Requests {
         declared: &Snapshot,
     ) -> Result<Option<Asked>> {
         let now = self.ambient.now();
-        let grants = grants_of(&self.database, person, false, now).await?;
+        let grants = grants_of(&self.database, person, now).await?;
         if let Some(grant) = grants.into_iter().find(|grant| grant.scope == scope.name && grant.at == at.at) {
             let request = self.get(grant.request).await?;
             return Ok(Some(Asked {
@@ -463,7 +454,7 @@ impl Requests {
                 created: false,
             }));
         }
-        let pending = self.list(&Filter { of: Some(person), state: Some("pending".into()) }).await?;
+        let pending = self.list(Some(person), Some("pending")).await?;
         let Some(request) =
             pending.into_iter().find(|r| r.scope == scope.name && r.at == at.at && now < r.expires_at)
         else {
@@ -507,27 +498,40 @@ impl Requests {
         self.log.perform(Cancel { permit }).await
     }
 
-    /// A request as it stands. Whoever asks for it holds a permit to see it, checked by the caller.
+    /// The request that the permit lets see, as it stands.
     ///
     /// # Errors
     /// `not-found`.
-    pub async fn get(&self, id: RequestId) -> Result<Request> {
+    pub async fn show(&self, permit: Permit) -> Result<Request> {
+        permit.expect(Action::SeeRequest)?;
+        let Resource::Request { id, .. } = permit.resource() else {
+            return Err(Problem::internal("a permit to see a request is for a request"));
+        };
+        self.get(*id).await
+    }
+
+    pub(super) async fn get(&self, id: RequestId) -> Result<Request> {
         let row: Option<RequestRow> = self.database.fetch_optional(by_id(id)).await?;
         row.ok_or_else(|| no_such(id))?.try_into()
     }
 
-    /// Requests, the newest first, 500 at most.
+    /// One's own requests, in one state or in any: the newest first, 500 at most.
     ///
     /// # Errors
     /// A problem of the database.
-    pub async fn list(&self, filter: &Filter) -> Result<Vec<Request>> {
+    pub async fn mine(&self, permit: Permit, state: Option<&str>) -> Result<Vec<Request>> {
+        let person = own(&permit)?;
+        self.list(Some(person), state).await
+    }
+
+    async fn list(&self, of: Option<PersonId>, state: Option<&str>) -> Result<Vec<Request>> {
         let mut args = Vec::new();
         let mut text = format!("{SELECT} WHERE 1 = 1");
-        if let Some(person) = filter.of {
+        if let Some(person) = of {
             args.push(person.into());
             text.push_str(&format!(" AND r.person = ${}", args.len()));
         }
-        if let Some(state) = &filter.state {
+        if let Some(state) = state {
             args.push(state.into());
             text.push_str(&format!(" AND r.state = ${}", args.len()));
         }
@@ -536,14 +540,15 @@ impl Requests {
         rows.into_iter().map(Request::try_from).collect()
     }
 
-    /// Pending requests that `person` could decide.
+    /// Pending requests that whoever holds the permit could decide.
     ///
     /// # Errors
     /// A problem of the database.
-    pub async fn to_decide(&self, person: PersonId) -> Result<Vec<Request>> {
+    pub async fn to_decide(&self, permit: Permit) -> Result<Vec<Request>> {
+        let person = own(&permit)?;
         let declared = &*self.catalog.snapshot().await?;
         let facts = self.facts(person, declared).await?;
-        let pending = self.list(&Filter { of: None, state: Some("pending".into()) }).await?;
+        let pending = self.list(None, Some("pending")).await?;
         let able = |request: &Request| {
             request.person != person
                 && facts.now < request.expires_at
@@ -558,13 +563,13 @@ impl Requests {
     ///
     /// # Errors
     /// A problem of the database.
-    pub async fn decisions(&self, id: RequestId) -> Result<Vec<Decision>> {
+    pub async fn decisions(&self, request: &Request) -> Result<Vec<Decision>> {
         Ok(self
             .database
             .fetch_all(
                 sql("SELECT a.person, p.display_name, a.decision, a.reason, a.at FROM approvals a \
                      JOIN people p ON p.id = a.person WHERE a.request = $1 ORDER BY a.at")
-                .bind(id),
+                .bind(request.id),
             )
             .await?)
     }
@@ -573,8 +578,8 @@ impl Requests {
     ///
     /// # Errors
     /// A problem of the database.
-    pub async fn grant(&self, id: RequestId) -> Result<Option<Grant>> {
-        grant_of(&self.database, id).await
+    pub async fn grant(&self, request: &Request) -> Result<Option<Grant>> {
+        grant_of(&self.database, request.id).await
     }
 
     /// Who could approve a request now.
@@ -599,13 +604,20 @@ impl Requests {
         Ok(Resource::Request { id: request.id, requester: request.person, scope: request.scope, environment })
     }
 
-    /// Grants of `person`, the newest first; those that have ended only with `ended`.
+    /// One's own live grants, the newest first.
     ///
     /// # Errors
     /// A problem of the database.
-    pub async fn grants_of(&self, person: PersonId, ended: bool) -> Result<Vec<Grant>> {
-        grants_of(&self.database, person, ended, self.ambient.now()).await
+    pub async fn grants(&self, permit: Permit) -> Result<Vec<Grant>> {
+        let person = own(&permit)?;
+        grants_of(&self.database, person, self.ambient.now()).await
     }
+}
+
+/// Whose own things the permit lets see.
+fn own(permit: &Permit) -> Result<PersonId> {
+    permit.expect(Action::SeeOwn)?;
+    permit.person().ok_or_else(|| Problem::internal("only people have requests and grants"))
 }
 
 /// The scope with only those allowances that name the action; nothing where it cannot be asked for.

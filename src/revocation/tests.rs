@@ -192,8 +192,8 @@ async fn abuse_13_everything_a_leaver_held_goes_and_is_counted_down_to_zero() {
     assert_eq!((leaver.row.left.total(), leaver.row.left.rotation_tasks), (1, 1));
     let steps: Vec<&str> = leaver.steps.iter().map(|step| step.action.as_str()).collect();
     assert_eq!(steps[1..], ["session.ended", "request.withdrawn", "grant.ended", "rotation.opened"][..]);
-    assert_eq!(stage.house.requests.get(pending).await.unwrap().state.as_str(), "withdrawn");
-    let grant = stage.house.requests.grant(granted).await.unwrap().unwrap();
+    assert_eq!(stage.house.show(pending).await.0.state.as_str(), "withdrawn");
+    let grant = stage.house.show(granted).await.1.unwrap();
     assert_eq!(grant.ended.unwrap().1, "deactivated");
     assert!(stage.house.permit(lena, Action::Reveal, Resource::Own).await.is_err());
     // A new value, delivered where it belongs: nothing is left.
