@@ -27,3 +27,6 @@ CREATE TABLE rotation_causes (
 );
 
 CREATE INDEX rotation_causes_person ON rotation_causes (person);
+
+-- Leavers are looked for whenever the log has grown.
+CREATE INDEX people_status ON people (status);

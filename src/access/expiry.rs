@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
     requests::request_in,
 };
 use crate::{
-    audit::{Authority, Log, Unit, Work},
+    audit::{Authority, Head, Log, Unit, Work},
     base::{
         Ambient, ProblemKind, Result, Timestamp,
         ids::{GrantId, RequestId},
@@ -63,22 +64,26 @@ impl Expiry {
     pub async fn run(self, stop: CancellationToken) {
         let mut log = self.log.watch();
         while !stop.is_cancelled() {
-            log.borrow_and_update();
-            let sleep = match self.look().await {
-                Ok(_) => self.until_next_end().await.unwrap_or(LONGEST_SLEEP),
-                Err(problem) => {
-                    tracing::warn!(%problem, "what has run out could not be ended; it does not work all the same");
-                    Duration::from_secs(1)
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(sleep) => continue,
-                _ = log.changed() => {}
+            if let Err(problem) = self.look().await {
+                tracing::warn!(%problem, "what has run out could not be ended; it does not work all the same");
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(SHORTEST_SLEEP) => {}
+                () = self.until_due(&mut log) => {}
+            }
+        }
+    }
+
+    /// Waits until something has run out. A growing log may hold an end that is nearer, so it only
+    /// makes the wait anew.
+    async fn until_due(&self, log: &mut watch::Receiver<Head>) {
+        loop {
+            tokio::time::sleep(SHORTEST_SLEEP).await;
+            log.borrow_and_update();
+            let sleep = self.until_next_end().await.unwrap_or(Duration::from_secs(1));
+            tokio::select! {
+                () = tokio::time::sleep(sleep) => return,
+                _ = log.changed() => {}
             }
         }
     }
@@ -146,7 +151,7 @@ impl Expiry {
             ))
             .await?;
         let next = next.and_then(|(at,)| at).map(Timestamp::from_millis);
-        Ok(next.map_or(LONGEST_SLEEP, |at| at.since(self.ambient.now()).clamp(Duration::from_millis(1), LONGEST_SLEEP)))
+        Ok(next.map_or(LONGEST_SLEEP, |at| at.since(self.ambient.now()).min(LONGEST_SLEEP)))
     }
 }
 

@@ -192,6 +192,63 @@ async fn abuse_13_a_requester_who_is_gone_or_no_longer_a_member_gets_nothing() {
 }
 
 #[tokio::test]
+async fn abuse_13_an_approval_against_a_deactivation_leaves_nothing_that_works() {
+    for round in 0..8 {
+        let house = House::new().await;
+        let dana = house.person("Dana", &["engineering"]).await;
+        let omar = house.person("Omar", &["leads"]).await;
+        let id = house.ask(dana, Action::Reveal).await.unwrap().request.id;
+        let permit = house.permit_to_decide(omar, id).await.unwrap();
+        let deactivate = async {
+            tokio::time::sleep(Duration::from_millis(round)).await;
+            house.set_status(dana, "deactivated").await;
+        };
+        let (outcome, ()) = tokio::join!(house.requests.decide(permit, Verdict::Approve, ""), deactivate);
+        assert!(outcome.is_ok() || house.show(id).await.1.is_none());
+        // The order of the log settles it: a grant stands before the deactivation or not at all.
+        let order: Vec<(String,)> = house
+            .database
+            .fetch_all(sql("SELECT action FROM entries WHERE action IN ('grant.began', 'test.seeded') ORDER BY idx"))
+            .await
+            .unwrap();
+        assert_eq!(order.last().unwrap().0, "test.seeded");
+        let problem = house.permit(dana, Action::Reveal, house.production().await).await.unwrap_err();
+        assert!(problem.is(ProblemKind::PersonDeactivated));
+    }
+}
+
+#[tokio::test]
+async fn abuse_16_a_grant_does_not_outlast_the_group_that_it_took() {
+    let house = House::new().await;
+    let dana = house.person("Dana", &["engineering"]).await;
+    let omar = house.person("Omar", &["leads"]).await;
+    let id = house.ask(dana, Action::Reveal).await.unwrap().request.id;
+    house.decide(omar, id, Verdict::Approve).await.unwrap();
+    assert!(house.permit(dana, Action::Reveal, house.production().await).await.is_ok());
+    house.leave_group(dana, "engineering").await;
+    let problem = house.permit(dana, Action::Reveal, house.production().await).await.unwrap_err();
+    assert_eq!(reason(&problem), "not-a-member");
+}
+
+#[tokio::test]
+async fn what_has_run_out_is_ended_without_being_asked() {
+    let house = House::new().await;
+    let dana = house.person("Dana", &["engineering"]).await;
+    let omar = house.person("Omar", &["leads"]).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(house.expiry().run(stop.clone()));
+    let id = house.ask_for(dana, Action::Reveal, Duration::from_secs(1)).await.unwrap().request.id;
+    house.decide(omar, id, Verdict::Approve).await.unwrap();
+    let mut log = house.log.watch();
+    house.clock.advance(Duration::from_secs(1));
+    while house.entries("grant.ended").await == 0 {
+        tokio::time::timeout(Duration::from_secs(10), log.changed()).await.unwrap().unwrap();
+    }
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
 async fn abuse_31_asking_again_prolongs_nothing() {
     let house = House::new().await;
     let dana = house.person("Dana", &["engineering"]).await;

@@ -99,6 +99,13 @@ fn one_query(person: PersonId) -> Query {
     Query::composed(format!("{SELECT} AND p.id = $1"), Vec::new()).bind(person)
 }
 
+/// Whether anyone has left at all.
+pub(super) async fn any(database: &Database) -> Result<bool> {
+    let found: Option<(String,)> =
+        database.fetch_optional(sql("SELECT id FROM people WHERE status = 'deactivated' LIMIT 1")).await?;
+    Ok(found.is_some())
+}
+
 /// Everyone who has left: those with something left first, then the newest first; 500 at most.
 pub(super) async fn all(database: &Database) -> Result<Vec<LeaverRow>> {
     let query = format!("{SELECT} ORDER BY CASE WHEN l.closed_at IS NULL THEN 0 ELSE 1 END, p.status_since DESC LIMIT 500");

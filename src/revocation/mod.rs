@@ -65,12 +65,12 @@ impl Revocation {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(sleep) => continue,
-                _ = log.changed() => {}
+                () = tokio::time::sleep(SHORTEST_SLEEP) => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(SHORTEST_SLEEP) => {}
+                () = tokio::time::sleep(sleep) => {}
+                _ = log.changed() => {}
             }
         }
     }
@@ -81,6 +81,9 @@ impl Revocation {
     /// A problem of the database; what was taken before stays taken.
     pub async fn look(&self) -> Result<usize> {
         let mut taken = 0;
+        if !leaver::any(&self.database).await? {
+            return Ok(taken);
+        }
         loop {
             let before = taken;
             // In this order: a leaver is only through when her tasks are, tasks come from what she knows.
