@@ -21,8 +21,8 @@ use crate::{
         Ambient, ProblemKind, Result, Timestamp,
         ids::{GrantId, RequestId},
     },
-    identity::Identity,
-    policy::{Action, Permit, Resource, Service, ServicePermits},
+    identity::{Identity, ServicePermits},
+    policy::{Action, Permit, Resource, Service},
     store::{Database, sql},
 };
 

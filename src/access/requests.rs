@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    approvers::{Approver, StandingRow, approvers, environment_of, facts_of, may_approve, standing_query},
+    approvers::{Approver, StandingRow, approvers, environment_of, facts_of, may_approve, may_be_given, standing_query},
     grants::{self, Grant, grant_of, grants_of, stored, stored_environment},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     catalog::{Catalog, Snapshot},
     notify::Outbox,
     policy::{
-        Action, DenialReason, EnvironmentFacts, Permit, PersonFacts, PersonStatus, Policies, Resource, TrustScope,
+        Action, DenialReason, EnvironmentFacts, Permit, PersonFacts, PersonStatus, Resource, TrustScope,
     },
     store::{Database, Query, sql},
 };
@@ -330,7 +330,6 @@ pub struct Requests {
     database: Database,
     log: Log,
     catalog: Catalog,
-    policies: Arc<Policies>,
     ambient: Ambient,
     outbox: Outbox,
     public_url: Arc<str>,
@@ -343,12 +342,11 @@ impl Requests {
         database: Database,
         log: Log,
         catalog: Catalog,
-        policies: Arc<Policies>,
-        ambient: Ambient,
+            ambient: Ambient,
         outbox: Outbox,
         public_url: &str,
     ) -> Self {
-        Self { database, log, catalog, policies, ambient, outbox, public_url: public_url.trim_end_matches('/').into() }
+        Self { database, log, catalog, ambient, outbox, public_url: public_url.trim_end_matches('/').into() }
     }
 
     /// The page of a request.
@@ -372,7 +370,7 @@ impl Requests {
         check_reason(&ask.reason)?;
         let declared = &*self.catalog.snapshot().await?;
         let facts = self.facts(person, declared).await?;
-        let scope = self.find_scope(&facts, &at, &ask)?.clone();
+        let scope = Self::find_scope(&facts, &at, &ask)?.clone();
         check_length(&scope, ask.length)?;
         if let Some(found) = self.existing(person, &scope, &at, declared).await? {
             return Ok(found);
@@ -407,13 +405,12 @@ impl Requests {
     }
 
     /// The one trust scope that can be asked for and would allow it.
-    fn find_scope<'f>(&self, facts: &'f PersonFacts, at: &EnvironmentFacts, ask: &Ask) -> Result<&'f TrustScope> {
-        let resource = Resource::Environment(at.clone());
+    fn find_scope<'f>(facts: &'f PersonFacts, at: &EnvironmentFacts, ask: &Ask) -> Result<&'f TrustScope> {
         let mut able = Vec::new();
         let mut why_not: Option<(&TrustScope, DenialReason)> = None;
         for scope in facts.scopes.iter().filter(|s| ask.scope.as_ref().is_none_or(|name| s.name == *name)) {
             let Some(narrowed) = allowing(scope, ask.action) else { continue };
-            match self.policies.eligible(facts, &narrowed, &resource) {
+            match may_be_given(facts, &narrowed, at) {
                 Ok(()) => able.push(scope),
                 Err(DenialReason::NotCovered) => {}
                 Err(reason) => why_not = why_not.or(Some((scope, reason))),
@@ -482,7 +479,6 @@ impl Requests {
         let unit = Decide {
             permit,
             declared: self.catalog.snapshot().await?,
-            policies: Arc::clone(&self.policies),
             verdict,
             reason: reason.to_owned(),
         };
@@ -834,7 +830,6 @@ async fn insert(work: &mut Work<'_>, request: &Request) -> Result<()> {
 struct Decide {
     permit: Permit,
     declared: Arc<Snapshot>,
-    policies: Arc<Policies>,
     verdict: Verdict,
     reason: String,
 }
@@ -924,7 +919,7 @@ impl Decide {
             return Err(refused(format!("trust scope '{}' no longer allows {}", scope.name, request.action))
                 .with("reason", DenialReason::NotCovered.as_str()));
         };
-        self.policies.eligible(&facts, &narrowed, &Resource::Environment(at.clone())).map_err(|reason| {
+        may_be_given(&facts, &narrowed, at).map_err(|reason| {
             refused(format!("who asked may no longer be in trust scope '{}'", scope.name))
                 .with("reason", reason.as_str())
                 .remedy("She has to sign in again, or get her groups back, before this can be approved.")

@@ -18,7 +18,7 @@ use super::{Outbox, Sender, Webhook};
 use crate::{
     audit::{Authority, Draft, FactsOfNow, Log, Unit, Work},
     base::{Ambient, Result, SecretValue, Timestamp, ambient::SeededChance, time::ManualClock},
-    policy::{Action, OwnServices, Permit, Policies, Resource, Service, ServicePermits},
+    policy::{Action, FactVersions, Permit, Principal, Resource, Service},
     store::{Database, WriteTx, sql},
 };
 
@@ -65,8 +65,13 @@ impl Post {
         let clock = Arc::new(ManualClock::new("2026-03-01T12:00:00Z".parse().unwrap()));
         let ambient = Ambient::new(Arc::clone(&clock) as _, Arc::new(SeededChance::new(7)));
         let log = Log::open(database.clone(), ambient.clone(), Arc::new(Unmoved)).await.unwrap();
-        let services = OwnServices::new(Arc::new(Policies::built_in().unwrap()), ambient.clone());
-        let permit = services.permit(Service::Operator, Action::Operate, Resource::People).unwrap();
+        let permit = Permit::for_tests(
+            Principal::Service(Service::Operator),
+            Action::Operate,
+            Resource::People,
+            FactVersions { person: None, session: None, catalog: 0 },
+            ambient.now(),
+        );
         log.perform(Tell(permit, Outbox::new(std::slice::from_ref(webhook)))).await.unwrap();
         let sender = Sender::new(database.clone(), ambient, vec![webhook.clone()]).unwrap();
         Self { _folder: folder, database, clock, sender }

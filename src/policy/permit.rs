@@ -119,6 +119,31 @@ impl Permit {
     }
 }
 
+#[cfg(test)]
+impl Permit {
+    /// A permit that nobody decided on, for the tests of rooms that take one.
+    pub(crate) fn for_tests(
+        principal: Principal,
+        action: Action,
+        resource: Resource,
+        rests_on: FactVersions,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            principal,
+            action,
+            resource,
+            scope: None,
+            grant: None,
+            because: "a test".to_owned(),
+            network: None,
+            rests_on,
+            decided_at: now,
+            good_until: now.after(std::time::Duration::from_secs(60)),
+        }
+    }
+}
+
 /// Why policy said no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DenialReason {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Action;
-use crate::base::{Name, Timestamp, time};
+use crate::base::{EnvironmentRef, Name, Timestamp, time};
 
 /// The one built-in trust scope, for groups named in the server's configuration. No file can declare it.
 pub const ADMINISTRATORS: &str = "administrators";
@@ -69,6 +69,25 @@ pub struct Allowance {
     /// In which environments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environments: Option<Environments>,
+}
+
+impl Allowance {
+    /// Whether it is about this environment; `own` says whether that belongs to a team of the person's.
+    #[must_use]
+    pub fn covers(&self, at: &EnvironmentRef, own: bool) -> bool {
+        let application = match &self.applications {
+            Some(Applications::Word(ApplicationsWord::All)) => true,
+            Some(Applications::Word(ApplicationsWord::OwnTeams)) => own,
+            Some(Applications::Named(names)) => names.contains(&at.application),
+            None => false,
+        };
+        let environment = match &self.environments {
+            Some(Environments::Word(EnvironmentsWord::All)) => true,
+            Some(Environments::Named(names)) => names.contains(&at.environment),
+            None => false,
+        };
+        application && environment
+    }
 }
 
 /// `own-teams`, `all`, or a list of names.

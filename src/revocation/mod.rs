@@ -26,7 +26,8 @@ use crate::{
     audit::Log,
     base::{Problem, ProblemKind, Result, ids::PersonId},
     catalog::Catalog,
-    policy::{Action, Permit, Resource, Service, ServicePermits},
+    identity::ServicePermits,
+    policy::{Action, Permit, Resource, Service},
     store::Database,
 };
 
