@@ -10,14 +10,17 @@ use crate::{
         ids::{Id, PersonId, SessionId},
     },
     catalog::Snapshot,
-    policy::{Authentication, DenialReason, EnvironmentFacts, FactVersions, Membership, PersonFacts, PersonStatus, TrustScope},
+    policy::{
+        Authentication, DenialReason, EnvironmentFacts, FactVersions, Membership, PersonFacts, PersonStatus,
+        TrustScope,
+    },
     store::{Database, Query, sql},
 };
 
 /// How old group memberships may be where a scope does not say.
-const FACTS_NO_OLDER_THAN: Duration = Duration::from_secs(12 * 3600);
+const FACTS_NO_OLDER_THAN: Duration = Duration::from_hours(12);
 /// The same where a protected environment is opened.
-const FACTS_NO_OLDER_THAN_PROTECTED: Duration = Duration::from_secs(3600);
+const FACTS_NO_OLDER_THAN_PROTECTED: Duration = Duration::from_hours(1);
 
 /// Somebody who may approve.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -55,7 +58,8 @@ pub(super) fn facts_of(
 ) -> Option<PersonFacts> {
     let first = rows.first()?;
     let status = PersonStatus::from_stored(&first.status);
-    let versions = FactVersions { person: Some((person, first.facts)), session: None, catalog: declared.version };
+    let versions =
+        FactVersions { person: Some((person, first.facts)), session: None, catalog: declared.version };
     let memberships = rows.into_iter().filter_map(|row| membership(row, declared)).collect();
     Some(PersonFacts {
         person,
@@ -95,9 +99,11 @@ fn oldest_fact(scope: &TrustScope, at: &EnvironmentFacts) -> Duration {
 /// What policy has to know of an environment, also of one that no file declares any more: then as little
 /// as can be allowed there.
 pub(super) fn environment_of(declared: &Snapshot, at: &EnvironmentRef) -> EnvironmentFacts {
-    declared
-        .environment(at)
-        .unwrap_or_else(|_| EnvironmentFacts { at: at.clone(), owner: None, protected: true })
+    declared.environment(at).unwrap_or_else(|_| EnvironmentFacts {
+        at: at.clone(),
+        owner: None,
+        protected: true,
+    })
 }
 
 /// Whether she may approve requests for `scope` in `at` now, as far as groups go.
@@ -115,7 +121,11 @@ pub(super) fn may_approve(facts: &PersonFacts, scope: &TrustScope, at: &Environm
 ///
 /// # Errors
 /// What is missing; what she cannot mend comes first.
-pub(super) fn may_be_given(facts: &PersonFacts, scope: &TrustScope, at: &EnvironmentFacts) -> Result<(), DenialReason> {
+pub(super) fn may_be_given(
+    facts: &PersonFacts,
+    scope: &TrustScope,
+    at: &EnvironmentFacts,
+) -> Result<(), DenialReason> {
     match facts.status {
         PersonStatus::Active => {}
         PersonStatus::Suspended => return Err(DenialReason::Suspended),
@@ -123,10 +133,14 @@ pub(super) fn may_be_given(facts: &PersonFacts, scope: &TrustScope, at: &Environ
     }
     let oldest = oldest_fact(scope, at);
     let is_in = |groups: &[Name], oldest: Duration| {
-        facts.memberships.iter().any(|m| groups.contains(&m.group) && facts.now.since(m.asserted_at) <= oldest)
+        facts
+            .memberships
+            .iter()
+            .any(|m| groups.contains(&m.group) && facts.now.since(m.asserted_at) <= oldest)
     };
     let owner = at.at.team.as_ref().or(at.owner.as_ref());
-    let is_own = |oldest| facts.teams.iter().any(|(team, groups)| Some(team) == owner && is_in(groups, oldest));
+    let is_own =
+        |oldest| facts.teams.iter().any(|(team, groups)| Some(team) == owner && is_in(groups, oldest));
     let covers = |own| scope.allows.iter().any(|allowance| allowance.covers(&at.at, own));
     if !covers(is_own(Duration::MAX)) {
         return Err(DenialReason::NotCovered);

@@ -105,7 +105,8 @@ impl Expiry {
                 match outcome {
                     Ok(()) => ended += 1,
                     // Somebody else ended it: another replica, or its owner.
-                    Err(problem) if problem.is(ProblemKind::Conflict) || problem.is(ProblemKind::NotFound) => {}
+                    Err(problem)
+                        if problem.is(ProblemKind::Conflict) || problem.is(ProblemKind::NotFound) => {}
                     Err(problem) => return Err(problem),
                 }
             }
@@ -124,11 +125,16 @@ impl Expiry {
         let now = self.ambient.now();
         let grants: Vec<(String,)> = self
             .database
-            .fetch_all(sql("SELECT id FROM grants WHERE ended_at IS NULL AND ends_at <= $1 LIMIT 256").bind(now))
+            .fetch_all(
+                sql("SELECT id FROM grants WHERE ended_at IS NULL AND ends_at <= $1 LIMIT 256").bind(now),
+            )
             .await?;
         let requests: Vec<(String,)> = self
             .database
-            .fetch_all(sql("SELECT id FROM requests WHERE state = 'pending' AND expires_at <= $1 LIMIT 256").bind(now))
+            .fetch_all(
+                sql("SELECT id FROM requests WHERE state = 'pending' AND expires_at <= $1 LIMIT 256")
+                    .bind(now),
+            )
             .await?;
         let mut found = Vec::with_capacity(grants.len() + requests.len());
         for (id,) in grants {
@@ -143,12 +149,10 @@ impl Expiry {
     async fn until_next_end(&self) -> Result<Duration> {
         let next: Option<(Option<i64>,)> = self
             .database
-            .fetch_optional(sql(
-                "SELECT min(t.at) FROM (\
+            .fetch_optional(sql("SELECT min(t.at) FROM (\
                  SELECT min(ends_at) AS at FROM grants WHERE ended_at IS NULL \
                  UNION ALL SELECT min(expires_at) AS at FROM requests WHERE state = 'pending' \
-                 UNION ALL SELECT min(ends_at) AS at FROM sessions WHERE ended_at IS NULL) t",
-            ))
+                 UNION ALL SELECT min(ends_at) AS at FROM sessions WHERE ended_at IS NULL) t"))
             .await?;
         let next = next.and_then(|(at,)| at).map(Timestamp::from_millis);
         Ok(next.map_or(LONGEST_SLEEP, |at| at.since(self.ambient.now()).min(LONGEST_SLEEP)))

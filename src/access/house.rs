@@ -150,7 +150,8 @@ fn declared() -> Vec<(&'static str, &'static str, Value)> {
 impl House {
     pub(crate) async fn new() -> Self {
         let secret = crate::base::SecretValue::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
-        let webhook = crate::notify::Webhook::new("https://example.com/hook".parse().unwrap(), &secret).unwrap();
+        let webhook =
+            crate::notify::Webhook::new("https://example.com/hook".parse().unwrap(), &secret).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&format!("sqlite:{}/test.db", folder.path().display())).await.unwrap();
         database.migrate().await.unwrap();
@@ -167,8 +168,7 @@ impl House {
             Outbox::new(&[webhook]),
             "https://port.example.com/",
         );
-        let house =
-            Self { _folder: folder, database, log, clock, ambient, catalog,  services, requests };
+        let house = Self { _folder: folder, database, log, clock, ambient, catalog, services, requests };
         house.declare().await;
         house
     }
@@ -226,19 +226,22 @@ impl House {
 
     pub(crate) async fn leave_group(&self, person: PersonId, group: &str) {
         // Without moving her facts: worse than what identity does.
-        let query = sql("DELETE FROM memberships WHERE person = $1 AND group_id = $2").bind(person).bind(group);
+        let query =
+            sql("DELETE FROM memberships WHERE person = $1 AND group_id = $2").bind(person).bind(group);
         self.seed(vec![query]).await;
     }
 
     /// Says again what groups she is in, as a new sign-in does.
     pub(crate) async fn refresh(&self, person: PersonId) {
-        let query = sql("UPDATE memberships SET asserted_at = $2 WHERE person = $1").bind(person).bind(self.ambient.now());
+        let query = sql("UPDATE memberships SET asserted_at = $2 WHERE person = $1")
+            .bind(person)
+            .bind(self.ambient.now());
         self.seed(vec![query]).await;
     }
 
     async fn facts(&self, person: PersonId) -> PersonFacts {
         let rows: Vec<StandingRow> = self.database.fetch_all(standing_query(person)).await.unwrap();
-        facts_of(person, rows, &*self.catalog.snapshot().await.unwrap(), self.ambient.now()).unwrap()
+        facts_of(person, rows, &self.catalog.snapshot().await.unwrap(), self.ambient.now()).unwrap()
     }
 
     /// A permit of now, whatever policy would say: what units refuse by themselves is at stake here.
@@ -268,7 +271,7 @@ impl House {
     }
 
     pub(crate) async fn ask(&self, person: PersonId, action: Action) -> Result<Asked> {
-        self.ask_for(person, action, Duration::from_secs(1800)).await
+        self.ask_for(person, action, Duration::from_mins(30)).await
     }
 
     pub(crate) async fn ask_for(&self, person: PersonId, action: Action, length: Duration) -> Result<Asked> {
@@ -301,7 +304,7 @@ impl House {
             public_url: "https://port.example.com/".parse().unwrap(),
             administrators: Vec::new(),
             providers: Vec::new(),
-            sessions: SessionConfig { idle: Duration::from_secs(3600), absolute: Duration::from_secs(36_000) },
+            sessions: SessionConfig { idle: Duration::from_hours(1), absolute: Duration::from_hours(10) },
         })
         .unwrap();
         let services = Arc::clone(&self.services) as _;

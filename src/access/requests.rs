@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    approvers::{Approver, StandingRow, approvers, environment_of, facts_of, may_approve, may_be_given, standing_query},
+    approvers::{
+        Approver, StandingRow, approvers, environment_of, facts_of, may_approve, may_be_given, standing_query,
+    },
     grants::{self, Grant, grant_of, grants_of, stored, stored_environment},
 };
 use crate::{
@@ -24,7 +26,7 @@ use crate::{
 };
 
 /// A request that nobody has decided by then is over.
-const UNDECIDED_FOR: Duration = Duration::from_secs(24 * 3600);
+const UNDECIDED_FOR: Duration = Duration::from_hours(24);
 /// Longest reason, in bytes.
 const LONGEST_REASON: usize = 4096;
 
@@ -129,7 +131,10 @@ impl Request {
 
     pub(super) fn expire(self, now: Timestamp) -> Result<Self> {
         if now < self.expires_at {
-            return Err(Problem::conflict(format!("the request {} waits until {}", self.id, self.expires_at)));
+            return Err(Problem::conflict(format!(
+                "the request {} waits until {}",
+                self.id, self.expires_at
+            )));
         }
         self.become_(RequestState::Expired { at: now })
     }
@@ -149,9 +154,11 @@ impl Request {
     fn become_(self, state: RequestState) -> Result<Self> {
         match self.state {
             RequestState::Pending => Ok(Self { state, ..self }),
-            decided => Err(Problem::conflict(format!("the request {} is {} already", self.id, decided.as_str()))
-                .with("state", decided.as_str())
-                .remedy(format!("`portctl request show {}` says by whom.", self.id))),
+            decided => {
+                Err(Problem::conflict(format!("the request {} is {} already", self.id, decided.as_str()))
+                    .with("state", decided.as_str())
+                    .remedy(format!("`portctl request show {}` says by whom.", self.id)))
+            }
         }
     }
 
@@ -215,7 +222,9 @@ impl TryFrom<RequestRow> for Request {
             ("cancelled", _) => RequestState::Cancelled { at },
             ("expired", _) => RequestState::Expired { at },
             ("withdrawn", _) => RequestState::Withdrawn { at },
-            (other, _) => return Err(Problem::internal(format!("the request {} is stored as '{other}'", row.id))),
+            (other, _) => {
+                return Err(Problem::internal(format!("the request {} is stored as '{other}'", row.id)));
+            }
         };
         Ok(Self {
             id: stored(&row.id)?,
@@ -342,7 +351,7 @@ impl Requests {
         database: Database,
         log: Log,
         catalog: Catalog,
-            ambient: Ambient,
+        ambient: Ambient,
         outbox: Outbox,
         public_url: &str,
     ) -> Self {
@@ -387,9 +396,13 @@ impl Requests {
             public_url: Arc::clone(&self.public_url),
         };
         match self.log.perform(unit).await {
-            Ok(request) => {
-                Ok(Asked { link: self.link(request.id), request, grant: None, approvers: able, created: true })
-            }
+            Ok(request) => Ok(Asked {
+                link: self.link(request.id),
+                request,
+                grant: None,
+                approvers: able,
+                created: true,
+            }),
             // Asked twice at one instant: the other request is the answer.
             Err(problem) if problem.is(ProblemKind::AlreadyExists) => {
                 self.existing(person, &scope, &at, declared).await?.ok_or(problem)
@@ -423,7 +436,12 @@ impl Requests {
                 let names: Vec<&str> = several.iter().map(|scope| scope.name.as_str()).collect();
                 Err(Problem::new(
                     ProblemKind::Ambiguous,
-                    format!("{} in {} is allowed by more than one trust scope: {}", ask.action, at.at, names.join(", ")),
+                    format!(
+                        "{} in {} is allowed by more than one trust scope: {}",
+                        ask.action,
+                        at.at,
+                        names.join(", ")
+                    ),
                 )
                 .with("scopes", names)
                 .remedy("Say which: `portctl request create --scope NAME …`."))
@@ -476,12 +494,8 @@ impl Requests {
         if reason.len() > LONGEST_REASON {
             return Err(reason_too_long());
         }
-        let unit = Decide {
-            permit,
-            declared: self.catalog.snapshot().await?,
-            verdict,
-            reason: reason.to_owned(),
-        };
+        let unit =
+            Decide { permit, declared: self.catalog.snapshot().await?, verdict, reason: reason.to_owned() };
         self.log.perform(unit).await
     }
 
@@ -525,11 +539,11 @@ impl Requests {
         let mut text = format!("{SELECT} WHERE 1 = 1");
         if let Some(person) = of {
             args.push(person.into());
-            text.push_str(&format!(" AND r.person = ${}", args.len()));
+            text.push_str(" AND r.person = $1");
         }
         if let Some(state) = state {
             args.push(state.into());
-            text.push_str(&format!(" AND r.state = ${}", args.len()));
+            text.push_str(if args.len() == 1 { " AND r.state = $1" } else { " AND r.state = $2" });
         }
         text.push_str(" ORDER BY r.created_at DESC, r.id DESC LIMIT 500");
         let rows: Vec<RequestRow> = self.database.fetch_all(Query::composed(text, args)).await?;
@@ -624,19 +638,31 @@ fn allowing(scope: &TrustScope, action: Action) -> Option<TrustScope> {
     (!narrowed.allows.is_empty()).then_some(narrowed)
 }
 
-fn nothing_to_ask_for(at: &EnvironmentFacts, ask: &Ask, why_not: Option<(&TrustScope, DenialReason)>) -> Problem {
+fn nothing_to_ask_for(
+    at: &EnvironmentFacts,
+    ask: &Ask,
+    why_not: Option<(&TrustScope, DenialReason)>,
+) -> Problem {
     let named = ask.scope.as_ref().map_or_else(String::new, |name| format!(" named '{name}'"));
     let problem = match why_not {
         Some((scope, reason)) => Problem::new(
             ProblemKind::Denied,
-            format!("{} in {} can be asked for in trust scope '{}', but not by you: {}", ask.action, at.at, scope.name,
-                what_is_missing(scope, &reason)),
+            format!(
+                "{} in {} can be asked for in trust scope '{}', but not by you: {}",
+                ask.action,
+                at.at,
+                scope.name,
+                what_is_missing(scope, &reason)
+            ),
         )
         .with("scope", scope.name.as_str())
         .with("reason", reason.as_str()),
         None => Problem::new(
             ProblemKind::Denied,
-            format!("there is no trust scope{named} that can be asked for and allows {} in {}", ask.action, at.at),
+            format!(
+                "there is no trust scope{named} that can be asked for and allows {} in {}",
+                ask.action, at.at
+            ),
         )
         .with("reason", DenialReason::NotCovered.as_str()),
     };
@@ -669,7 +695,9 @@ fn check_reason(reason: &str) -> Result<()> {
 fn check_length(scope: &TrustScope, length: Duration) -> Result<()> {
     let longest = scope.by_request.as_ref().map_or(Duration::ZERO, |by| by.longest);
     if length.is_zero() {
-        return Err(Problem::invalid("a grant lasts longer than no time").remedy("Say how long: `--for 15m`."));
+        return Err(
+            Problem::invalid("a grant lasts longer than no time").remedy("Say how long: `--for 15m`.")
+        );
     }
     if length <= longest {
         return Ok(());
@@ -756,7 +784,10 @@ impl Create {
         for query in [grant, pending] {
             let found: Option<(String,)> = work.fetch_optional(query).await?;
             if let Some((id,)) = found {
-                return Err(Problem::new(ProblemKind::AlreadyExists, format!("it was asked for already: {id}")));
+                return Err(Problem::new(
+                    ProblemKind::AlreadyExists,
+                    format!("it was asked for already: {id}"),
+                ));
             }
         }
         self.expire_stale(work).await
@@ -869,7 +900,10 @@ impl Decide {
     /// The scope as it is declared in the version that the permit rests on.
     fn scope(&self, request: &Request) -> Result<&TrustScope> {
         if self.permit.rests_on().catalog != self.declared.version {
-            return Err(Problem::new(ProblemKind::FactsChanged, "what files declare changed while this was decided"));
+            return Err(Problem::new(
+                ProblemKind::FactsChanged,
+                "what files declare changed while this was decided",
+            ));
         }
         self.declared.scope(&request.scope).ok_or_else(|| {
             Problem::conflict(format!("the trust scope '{}' is no longer declared", request.scope))
@@ -885,7 +919,8 @@ impl Decide {
         scope: &TrustScope,
         at: &EnvironmentFacts,
     ) -> Result<PersonId> {
-        let person = self.permit.person().ok_or_else(|| Problem::internal("only people decide on requests"))?;
+        let person =
+            self.permit.person().ok_or_else(|| Problem::internal("only people decide on requests"))?;
         if person == request.person {
             return Err(Problem::new(ProblemKind::Denied, "nobody decides on her own request")
                 .with("reason", DenialReason::OwnRequest.as_str())
@@ -909,7 +944,8 @@ impl Decide {
         at: &EnvironmentFacts,
     ) -> Result<()> {
         let facts = facts_in(work, request.person, &self.declared).await?;
-        let refused = |what: String| Problem::new(ProblemKind::Denied, what).with("request", request.id.to_string());
+        let refused =
+            |what: String| Problem::new(ProblemKind::Denied, what).with("request", request.id.to_string());
         if facts.status != PersonStatus::Active {
             return Err(refused(format!("who asked is {}", facts.status.as_str()))
                 .with("reason", facts.status.as_str())

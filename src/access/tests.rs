@@ -9,7 +9,7 @@ use crate::{
     store::sql,
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn reason(problem: &crate::base::Problem) -> &str {
     problem.more.get("reason").and_then(|reason| reason.as_str()).unwrap_or("none")
@@ -24,7 +24,10 @@ async fn a_request_becomes_a_grant_for_the_asked_time_and_ends_by_itself() {
     assert!(asked.created && asked.grant.is_none());
     assert_eq!(asked.approvers.iter().map(|a| a.display_name.as_str()).collect::<Vec<_>>(), ["Omar"]);
     assert_eq!(asked.link, format!("https://port.example.com/requests/{}", asked.request.id));
-    assert_eq!(house.requests.to_decide(house.own(omar).await).await.unwrap(), [asked.request.clone()]);
+    assert_eq!(
+        house.requests.to_decide(house.own(omar).await).await.unwrap(),
+        std::slice::from_ref(&asked.request)
+    );
     assert!(house.requests.to_decide(house.own(dana).await).await.unwrap().is_empty());
     let (request, grant) = house.decide(omar, asked.request.id, Verdict::Approve).await.unwrap();
     let grant = grant.unwrap();
@@ -49,7 +52,8 @@ async fn approvers_are_told_once_for_each_channel_and_no_value_with_it() {
     house.person("Omar", &["leads"]).await;
     let asked = house.ask(dana, Action::Reveal).await.unwrap();
     house.ask(dana, Action::Reveal).await.unwrap();
-    let rows: Vec<(String, String)> = house.database.fetch_all(sql("SELECT topic, body FROM outbox")).await.unwrap();
+    let rows: Vec<(String, String)> =
+        house.database.fetch_all(sql("SELECT topic, body FROM outbox")).await.unwrap();
     assert_eq!(rows.len(), 1);
     let body: serde_json::Value = serde_json::from_str(&rows[0].1).unwrap();
     assert_eq!(body["type"], "request.created");
@@ -104,7 +108,8 @@ async fn abuse_30_nobody_approves_her_own_request() {
     assert_eq!(reason(&problem), "own-request");
     // A permit for a request that was described wrongly is of no use.
     let other = house.person("Lena", &["engineering"]).await;
-    let Resource::Request { id, scope, environment, .. } = house.requests.resource(asked.request.id).await.unwrap()
+    let Resource::Request { id, scope, environment, .. } =
+        house.requests.resource(asked.request.id).await.unwrap()
     else {
         unreachable!()
     };
@@ -210,7 +215,9 @@ async fn abuse_13_an_approval_against_a_deactivation_leaves_nothing_that_works()
         // The order of the log settles it: a grant stands before the deactivation or not at all.
         let order: Vec<(String,)> = house
             .database
-            .fetch_all(sql("SELECT action FROM entries WHERE action IN ('grant.began', 'test.seeded') ORDER BY idx"))
+            .fetch_all(sql(
+                "SELECT action FROM entries WHERE action IN ('grant.began', 'test.seeded') ORDER BY idx",
+            ))
             .await
             .unwrap();
         assert_eq!(order.last().unwrap().0, "test.seeded");
@@ -247,7 +254,9 @@ async fn abuse_31_asking_again_prolongs_nothing() {
     house.clock.advance(HOUR / 4);
     let again = house.ask(dana, Action::Reveal).await.unwrap();
     assert_eq!((again.created, again.grant), (false, grant.clone()));
-    assert!(house.decide(omar, first.request.id, Verdict::Approve).await.unwrap_err().is(ProblemKind::Conflict));
+    assert!(
+        house.decide(omar, first.request.id, Verdict::Approve).await.unwrap_err().is(ProblemKind::Conflict)
+    );
     house.clock.advance(HOUR / 4);
     // It is over to the millisecond, whether that is noted yet or not.
     let later = house.ask(dana, Action::Reveal).await.unwrap();

@@ -21,7 +21,7 @@ const CLAIM: Duration = Duration::from_secs(30);
 /// The pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause: nothing is ever given up.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// How long nothing is looked at, at most.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// How many messages are under way at once.
@@ -119,8 +119,10 @@ impl Sender {
     }
 
     async fn until_next(&self) -> Result<Duration> {
-        let next: Option<(Option<i64>,)> =
-            self.database.fetch_optional(sql("SELECT min(next_at) FROM outbox WHERE done_at IS NULL")).await?;
+        let next: Option<(Option<i64>,)> = self
+            .database
+            .fetch_optional(sql("SELECT min(next_at) FROM outbox WHERE done_at IS NULL"))
+            .await?;
         let next = next.and_then(|(at,)| at).map(Timestamp::from_millis);
         let sleep = next.map_or(LONGEST_SLEEP, |at| at.since(self.ambient.now()));
         Ok(sleep.clamp(Duration::from_millis(200), LONGEST_SLEEP))

@@ -92,7 +92,8 @@ async fn hook(State(listener): State<Listener>, headers: HeaderMap, body: String
 }
 
 async fn listen(listener: &Listener) -> Webhook {
-    let app = Router::new().route("/hook", post(hook)).route("/elsewhere", post(hook)).with_state(listener.clone());
+    let app =
+        Router::new().route("/hook", post(hook)).route("/elsewhere", post(hook)).with_state(listener.clone());
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", socket.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(socket, app).await });
@@ -132,7 +133,7 @@ async fn a_listener_that_is_gone_loses_nothing_and_is_asked_less_and_less() {
     let post = Post::with_a_message_for(&webhook).await;
     for _ in 0..40 {
         post.sender.look().await.unwrap();
-        post.clock.advance(Duration::from_secs(3600));
+        post.clock.advance(Duration::from_hours(1));
     }
     let row: (i64, String) =
         post.database.fetch_optional(sql("SELECT attempts, last_error FROM outbox")).await.unwrap().unwrap();

@@ -102,13 +102,16 @@ mod tests {
 
     #[test]
     fn addresses_and_secrets_that_would_tell_are_refused_without_being_told() {
-        for url in ["http://example.com/token-abc", "ftp://127.0.0.1/token-abc", "http://127.0.0.1.example.com/"] {
+        for url in
+            ["http://example.com/token-abc", "ftp://127.0.0.1/token-abc", "http://127.0.0.1.example.com/"]
+        {
             let problem = Webhook::new(url.parse().unwrap(), &secret()).unwrap_err();
             assert!(problem.is(ProblemKind::InvalidConfiguration));
             assert!(!problem.to_string().contains("token-abc"));
         }
         for bad in ["", "whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
-            let problem = Webhook::new("https://example.com/".parse().unwrap(), &SecretValue::from(bad.to_owned()));
+            let problem =
+                Webhook::new("https://example.com/".parse().unwrap(), &SecretValue::from(bad.to_owned()));
             assert!(problem.is_err(), "{bad}");
         }
         let webhook = Webhook::new("http://[::1]:1/token-abc".parse().unwrap(), &secret()).unwrap();

@@ -108,7 +108,9 @@ pub(super) async fn any(database: &Database) -> Result<bool> {
 
 /// Everyone who has left: those with something left first, then the newest first; 500 at most.
 pub(super) async fn all(database: &Database) -> Result<Vec<LeaverRow>> {
-    let query = format!("{SELECT} ORDER BY CASE WHEN l.closed_at IS NULL THEN 0 ELSE 1 END, p.status_since DESC LIMIT 500");
+    let query = format!(
+        "{SELECT} ORDER BY CASE WHEN l.closed_at IS NULL THEN 0 ELSE 1 END, p.status_since DESC LIMIT 500"
+    );
     Ok(database.fetch_all(Query::composed(query, Vec::new())).await?)
 }
 
@@ -144,8 +146,10 @@ async fn why_none(database: &Database, person: PersonId) -> Result<Problem> {
             .remedy("`portctl person list` shows those that there are."),
         Some((status,)) => {
             let status = PersonStatus::from_stored(&status).as_str();
-            Problem::conflict(format!("{person} has not left: she is {status}, and nothing is taken from her"))
-                .remedy(format!("Where she has left: `portctl person deactivate {person} --reason \"…\"`."))
+            Problem::conflict(format!(
+                "{person} has not left: she is {status}, and nothing is taken from her"
+            ))
+            .remedy(format!("Where she has left: `portctl person deactivate {person} --reason \"…\"`."))
         }
     })
 }

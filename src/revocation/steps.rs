@@ -69,7 +69,14 @@ struct Found {
 /// Columns of [`Found`] for what has no fingerprint: typed, because PostgreSQL wants to know.
 macro_rules! found {
     ($person:literal, $thing:literal, $rest:literal) => {
-        sql(concat!("SELECT ", $person, " AS person, ", $thing, " AS thing, CAST(NULL AS BLOB) AS fingerprint ", $rest))
+        sql(concat!(
+            "SELECT ",
+            $person,
+            " AS person, ",
+            $thing,
+            " AS thing, CAST(NULL AS BLOB) AS fingerprint ",
+            $rest
+        ))
     };
 }
 
@@ -130,7 +137,9 @@ impl Kind {
                 secret: stored(&row.thing)?,
                 fingerprint: row.fingerprint.unwrap_or_default(),
             },
-            Self::CloseTask | Self::Finish => return Err(Problem::internal("this kind of step is found otherwise")),
+            Self::CloseTask | Self::Finish => {
+                return Err(Problem::internal("this kind of step is found otherwise"));
+            }
         })
     }
 }
@@ -166,7 +175,9 @@ impl Unit for Take {
                 check_left(work, *person).await?;
                 end_grant(work, *grant, "deactivated").await
             }
-            Step::OpenTask { person, secret, fingerprint } => tasks::open(work, *person, *secret, fingerprint).await,
+            Step::OpenTask { person, secret, fingerprint } => {
+                tasks::open(work, *person, *secret, fingerprint).await
+            }
             Step::CloseTask(task) => tasks::close(work, &self.declared, *task).await,
             Step::Finish(person) => leaver::finish(work, *person).await,
         }

@@ -35,7 +35,9 @@ impl std::fmt::Display for Obstacle {
         match self {
             Self::Current => f.write_str("a leaver knows the current value; set another one"),
             Self::StillDelivered(delivery) => write!(f, "delivery '{delivery}' still holds an old value"),
-            Self::NotDelivered(delivery) => write!(f, "delivery '{delivery}' does not have the current value yet"),
+            Self::NotDelivered(delivery) => {
+                write!(f, "delivery '{delivery}' does not have the current value yet")
+            }
             Self::Stuck(delivery, state) => write!(f, "delivery '{delivery}' is {state}"),
         }
     }
@@ -109,10 +111,17 @@ fn secret_query(id: &str) -> Query {
 }
 
 /// Opens a task for the secret, or adds a cause to the open one, if that is still to be done.
-pub(super) async fn open(work: &mut Work<'_>, person: PersonId, secret: SecretId, fingerprint: &[u8]) -> Result<()> {
+pub(super) async fn open(
+    work: &mut Work<'_>,
+    person: PersonId,
+    secret: SecretId,
+    fingerprint: &[u8],
+) -> Result<()> {
     let known: Vec<Known> = work.fetch_all(to_open(Some(person), Some(secret))).await?;
     if !known.iter().any(|known| known.fingerprint == fingerprint) {
-        return Err(Problem::conflict(format!("the task of {secret} for {person} is there, or no longer needed")));
+        return Err(Problem::conflict(format!(
+            "the task of {secret} for {person} is there, or no longer needed"
+        )));
     }
     let row: Option<SecretRow> = work.fetch_optional(secret_query(&secret.to_string())).await?;
     let at = row.ok_or_else(|| Problem::not_found(format!("there is no secret {secret}")))?.reference()?;
@@ -124,8 +133,10 @@ pub(super) async fn open(work: &mut Work<'_>, person: PersonId, secret: SecretId
             .bind(fingerprint),
     )
     .await?;
-    work.execute(sql("UPDATE leavers SET closed_at = NULL WHERE person = $1 AND closed_at IS NOT NULL").bind(person))
-        .await?;
+    work.execute(
+        sql("UPDATE leavers SET closed_at = NULL WHERE person = $1 AND closed_at IS NOT NULL").bind(person),
+    )
+    .await?;
     work.record(
         Draft::act(if is_new { "rotation.opened" } else { "rotation.cause-added" })
             .subject(person)
@@ -137,7 +148,9 @@ pub(super) async fn open(work: &mut Work<'_>, person: PersonId, secret: SecretId
 
 async fn open_task(work: &mut Work<'_>, secret: SecretId) -> Result<(RotationTaskId, bool)> {
     let found: Option<(String,)> = work
-        .fetch_optional(sql("SELECT id FROM rotation_tasks WHERE secret = $1 AND state = 'open'").bind(secret))
+        .fetch_optional(
+            sql("SELECT id FROM rotation_tasks WHERE secret = $1 AND state = 'open'").bind(secret),
+        )
         .await?;
     if let Some((id,)) = found {
         return Ok((stored(&id)?, false));
@@ -218,7 +231,8 @@ impl TaskFacts {
         if let Some(row) = self.states.iter().find(|row| row.delivery == delivery.as_str()) {
             return Some(Obstacle::Stuck(delivery.clone(), row.state.clone()));
         }
-        let has_it = self.delivered.iter().any(|row| row.delivery == delivery.as_str() && row.version == version);
+        let has_it =
+            self.delivered.iter().any(|row| row.delivery == delivery.as_str() && row.version == version);
         (!has_it).then(|| Obstacle::NotDelivered(delivery.clone()))
     }
 }
@@ -265,7 +279,9 @@ pub(super) async fn close(work: &mut Work<'_>, declared: &Snapshot, task: Rotati
         return Err(Problem::conflict(format!("the task {task} stays open: {obstacle}")));
     }
     work.execute(
-        sql("UPDATE rotation_tasks SET state = 'closed', closed_at = $2 WHERE id = $1").bind(task).bind(work.now()),
+        sql("UPDATE rotation_tasks SET state = 'closed', closed_at = $2 WHERE id = $1")
+            .bind(task)
+            .bind(work.now()),
     )
     .await?;
     record_closed(work, task, &facts)
@@ -337,7 +353,8 @@ pub(super) async fn closable(database: &Database, declared: &Snapshot) -> Result
 
 async fn describe(database: &Database, declared: &Snapshot, row: TaskRow) -> Result<Task> {
     let secret: Option<SecretRow> = database.fetch_optional(secret_query(&row.secret)).await?;
-    let secret = secret.ok_or_else(|| Problem::internal(format!("the task {} has lost its secret", row.id)))?;
+    let secret =
+        secret.ok_or_else(|| Problem::internal(format!("the task {} has lost its secret", row.id)))?;
     let facts = TaskFacts {
         delivered: database.fetch_all(delivered_query(&secret.id)).await?,
         secret,

@@ -48,8 +48,10 @@ impl Stage {
             house.catalog.clone(),
             Arc::clone(&house.services) as _,
         );
-        let people =
-            [house.person("Lena", &["engineering", "leads"]).await, house.person("Dana", &["engineering"]).await];
+        let people = [
+            house.person("Lena", &["engineering", "leads"]).await,
+            house.person("Dana", &["engineering"]).await,
+        ];
         let secrets = [house.ambient.id(), house.ambient.id()];
         let inserts = secrets.iter().zip(SECRETS).map(|(id, name)| {
             sql("INSERT INTO secrets (id, application, environment, team, name, engine, latest_number, changed_at) \
@@ -66,8 +68,10 @@ impl Stage {
         self.versions[secret].push((id, value));
         let number = self.versions[secret].len();
         self.current[secret] = Some(number - 1);
-        let version = sql("INSERT INTO versions (id, secret, number, fingerprint, state, origin, created_at, created_by) \
-             VALUES ($1, $2, $3, $4, 'live', 'set', 0, 'test')")
+        let version = sql(
+            "INSERT INTO versions (id, secret, number, fingerprint, state, origin, created_at, created_by) \
+             VALUES ($1, $2, $3, $4, 'live', 'set', 0, 'test')",
+        )
         .bind(id)
         .bind(self.secrets[secret])
         .bind(i64::try_from(number).unwrap())
@@ -119,8 +123,10 @@ impl Stage {
     async fn see(&self, person: usize, secret: usize) {
         let Some(current) = self.current[secret] else { return };
         let (version, value) = self.versions[secret][current];
-        let query = sql("INSERT INTO exposures (id, principal, secret, version, fingerprint, how, first_at, last_at) \
-             VALUES ($1, $2, $3, $4, $5, 'revealed', 0, 0) ON CONFLICT (principal, version, how) DO NOTHING")
+        let query = sql(
+            "INSERT INTO exposures (id, principal, secret, version, fingerprint, how, first_at, last_at) \
+             VALUES ($1, $2, $3, $4, $5, 'revealed', 0, 0) ON CONFLICT (principal, version, how) DO NOTHING",
+        )
         .bind(self.house.ambient.id::<ExposureId>())
         .bind(self.people[person])
         .bind(self.secrets[secret])
@@ -177,7 +183,7 @@ async fn abuse_13_everything_a_leaver_held_goes_and_is_counted_down_to_zero() {
     .bind([1; 32])
     .bind(lena)
     .bind(now)
-    .bind(now.after(Duration::from_secs(60)));
+    .bind(now.after(Duration::from_mins(1)));
     stage.house.seed(vec![session]).await;
     stage.set(0, 1).await;
     stage.see(0, 0).await;
@@ -314,7 +320,8 @@ impl Model {
 
     /// Values of a secret that are good for something: the current one, and what deliveries hold.
     fn in_use(&self, secret: usize) -> BTreeSet<u8> {
-        let delivered = self.delivered.iter().filter(|((_, of), _)| *of == secret).map(|(_, version)| *version);
+        let delivered =
+            self.delivered.iter().filter(|((_, of), _)| *of == secret).map(|(_, version)| *version);
         delivered.chain(self.current[secret]).map(|version| self.history[secret][version]).collect()
     }
 
@@ -339,9 +346,9 @@ impl Model {
     }
 
     fn is_everywhere(&self, secret: usize) -> bool {
-        (0..2).filter(|delivery| belongs(*delivery).contains(&secret)).all(|delivery| {
-            self.delivered.get(&(delivery, secret)).copied() == self.current[secret]
-        })
+        (0..2)
+            .filter(|delivery| belongs(*delivery).contains(&secret))
+            .all(|delivery| self.delivered.get(&(delivery, secret)).copied() == self.current[secret])
     }
 }
 
@@ -382,7 +389,8 @@ async fn run(events: Vec<Event>) -> Result<(), TestCaseError> {
         prop_assert_eq!(stage.tasks().await, model.tasks, "after {:?}", event);
         for &person in &model.gone {
             let left = stage.left(person).await;
-            let open = model.open.values().filter(|causes| causes.iter().any(|(of, _)| *of == person)).count();
+            let open =
+                model.open.values().filter(|causes| causes.iter().any(|(of, _)| *of == person)).count();
             prop_assert_eq!(left.row.left.total(), i64::try_from(open).unwrap(), "after {:?}", event);
             prop_assert_eq!(left.row.closed_at.is_some(), open == 0, "after {:?}", event);
         }
