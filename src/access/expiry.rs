@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     grants::{self, stored},
-    requests::request_in,
+    request::request_in,
 };
 use crate::{
     audit::{Authority, Head, Log, Unit, Work},

@@ -1,9 +1,13 @@
 //! Requests, approvals and grants: asking for a trust scope for a while.
 
 mod approvers;
+mod ask;
+mod decide;
 mod expiry;
 mod grants;
+mod request;
 mod requests;
+mod scope_choice;
 
 #[cfg(test)]
 pub(crate) mod house;
@@ -11,6 +15,9 @@ pub(crate) mod house;
 mod tests;
 
 pub use approvers::Approver;
+pub use ask::{Ask, Asked};
+pub use decide::{Decision, Verdict};
 pub use expiry::Expiry;
 pub use grants::{Grant, end as end_grant, grants_of, move_facts, stored, stored_environment};
-pub use requests::{Ask, Asked, Decision, Request, RequestState, Requests, Verdict, withdraw};
+pub use request::{Request, RequestState, withdraw};
+pub use requests::Requests;
