@@ -66,7 +66,8 @@ pub(super) struct Decide {
 
 #[async_trait]
 impl Unit for Decide {
-    type Output = (Request, Option<Grant>);
+    /// A refusal by what was read again is recorded, too: so it is an answer, not a failure.
+    type Output = Result<(Request, Option<Grant>)>;
 
     fn authority(&self) -> Authority<'_> {
         Authority::Permit(&self.permit)
@@ -74,6 +75,30 @@ impl Unit for Decide {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
         let (request, environment) = self.look(work).await?;
+        match self.settle(work, request.clone(), environment).await {
+            Err(problem) if problem.is(ProblemKind::Denied) => {
+                let because = problem.more.get("reason").cloned().unwrap_or_default();
+                work.record(
+                    request
+                        .draft("request.decision-refused")
+                        .with("because", because)
+                        .with("said", self.verdict.as_str()),
+                );
+                Ok(Err(problem))
+            }
+            outcome => outcome.map(Ok),
+        }
+    }
+}
+
+impl Decide {
+    /// Checks everything, then writes: a refusal has changed nothing.
+    async fn settle(
+        &self,
+        work: &mut Work<'_>,
+        request: Request,
+        environment: &EnvironmentFacts,
+    ) -> Result<(Request, Option<Grant>)> {
         let scope = self.scope(&request)?;
         let approver = self.approver(work, &request, scope, environment).await?;
         match self.verdict {
@@ -81,9 +106,7 @@ impl Unit for Decide {
             Verdict::Deny => self.deny(work, request, approver).await,
         }
     }
-}
 
-impl Decide {
     /// The request as it stands, which has to be the one that the permit is for.
     async fn look(&self, work: &mut Work<'_>) -> Result<(Request, &EnvironmentFacts)> {
         let Resource::Request { id, requester, scope, environment } = self.permit.resource() else {

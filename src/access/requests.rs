@@ -153,7 +153,7 @@ impl Requests {
         }
         let unit =
             Decide { permit, declared: self.catalog.snapshot().await?, verdict, reason: reason.to_owned() };
-        self.log.perform(unit).await
+        self.log.perform(unit).await?
     }
 
     /// Takes one's own request back.

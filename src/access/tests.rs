@@ -106,6 +106,7 @@ async fn abuse_30_nobody_approves_her_own_request() {
     // Even with a permit that policy would never give.
     let problem = house.decide(omar, asked.request.id, Verdict::Approve).await.unwrap_err();
     assert_eq!(reason(&problem), "own-request");
+    assert_eq!(house.entries("request.decision-refused").await, 1);
     // A permit for a request that was described wrongly is of no use.
     let other = house.person("Lena", &["engineering"]).await;
     let Resource::Request { id, scope, environment, .. } =
@@ -194,6 +195,7 @@ async fn abuse_13_a_requester_who_is_gone_or_no_longer_a_member_gets_nothing() {
     house.set_status(dana, "active").await;
     house.leave_group(dana, "engineering").await;
     assert_eq!(reason(&house.decide(omar, id, Verdict::Approve).await.unwrap_err()), "not-a-member");
+    assert_eq!(house.entries("request.decision-refused").await, 3, "refusals are recorded, too");
     assert_eq!(house.show(id).await.0.state, RequestState::Pending);
     assert!(house.decide(omar, id, Verdict::Deny).await.is_ok());
 }
