@@ -7,6 +7,8 @@ pub mod access;
 pub mod audit;
 pub mod base;
 pub mod catalog;
+pub mod cli;
+pub mod client;
 pub mod dev;
 pub mod identity;
 pub mod notify;

@@ -82,7 +82,8 @@ impl Browser {
     /// # Errors
     /// `not-found` where the page has no form; `server-unavailable` where nobody answers.
     pub async fn submit(&mut self, page: &Page, further: &[(&str, &str)]) -> Result<Page> {
-        let form = page.form().ok_or_else(|| Problem::not_found(format!("{} has no form", page.url.path())))?;
+        let form =
+            page.form().ok_or_else(|| Problem::not_found(format!("{} has no form", page.url.path())))?;
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         body.extend_pairs(further);
@@ -148,7 +149,9 @@ impl Page {
         let fields = form
             .split("<input type=\"hidden\"")
             .skip(1)
-            .filter_map(|input| Some((unescape(attribute(input, "name")?), unescape(attribute(input, "value")?))))
+            .filter_map(|input| {
+                Some((unescape(attribute(input, "name")?), unescape(attribute(input, "value")?)))
+            })
             .collect();
         Some(PostForm { action: self.url.join(&action).ok()?, fields })
     }

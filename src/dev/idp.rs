@@ -197,7 +197,8 @@ impl DevIdp {
         if asked.response_type != "code" || asked.code_challenge_method != "S256" {
             return Some("only the code flow with PKCE S256");
         }
-        let complete = [&asked.state, &asked.nonce, &asked.code_challenge].iter().all(|text| !text.is_empty());
+        let complete =
+            [&asked.state, &asked.nonce, &asked.code_challenge].iter().all(|text| !text.is_empty());
         (!complete).then_some("state, nonce and code challenge are wanted")
     }
 
@@ -205,7 +206,8 @@ impl DevIdp {
         let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST).or_else(|| uri.authority().map(http::uri::Authority::as_str));
         let own_origin = self.issuer.origin().ascii_serialization();
-        host == Some(self.issuer.authority()) && text(header::ORIGIN).is_none_or(|origin| origin == own_origin)
+        host == Some(self.issuer.authority())
+            && text(header::ORIGIN).is_none_or(|origin| origin == own_origin)
     }
 
     fn page(&self, asked: &Asked, headers: &HeaderMap, problem: Option<&str>) -> Response {
@@ -372,10 +374,16 @@ async fn choose(State(idp): State<Arc<DevIdp>>, headers: HeaderMap, Form(chosen)
     if !headers.contains_key(header::ORIGIN) {
         return (StatusCode::FORBIDDEN, "not from here\n").into_response();
     }
-    let given: bool =
-        chosen.secret.as_deref().is_some_and(|secret| secret.trim().as_bytes().ct_eq(idp.secret.expose()).into());
+    let given: bool = chosen
+        .secret
+        .as_deref()
+        .is_some_and(|secret| secret.trim().as_bytes().ct_eq(idp.secret.expose()).into());
     if !given && !idp.knows(&headers) {
-        return idp.page(&chosen.asked, &headers, Some("That is not the secret that was printed at this start."));
+        return idp.page(
+            &chosen.asked,
+            &headers,
+            Some("That is not the secret that was printed at this start."),
+        );
     }
     let person = idp.people.iter().find(|person| Some(&person.login) == chosen.person.as_ref());
     let Some(code) = person.and_then(|person| idp.issue(person, &chosen.asked)) else {

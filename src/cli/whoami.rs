@@ -1,0 +1,62 @@
+//! `portctl whoami`
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::{Context, DONE, Table, grant::grants_table, printable};
+use crate::{base::Result, client::WhoAmI};
+
+/// Say who you are, what you may do, and why.
+#[derive(Debug, Args)]
+pub struct Command {}
+
+impl Command {
+    pub(super) async fn run(self, context: &Context) -> Result<u8> {
+        let me = context.client()?.who_am_i().await?;
+        context.output.tell(&me, text)?;
+        Ok(DONE)
+    }
+}
+
+fn text(me: &WhoAmI) -> String {
+    let person = &me.person;
+    let mut out = String::new();
+    let mail = person.email.as_deref().unwrap_or("no address");
+    let _ = writeln!(
+        out,
+        "{} ({}, {}), {}",
+        printable(&person.display_name),
+        printable(mail),
+        printable(&person.id),
+        printable(&person.status)
+    );
+    let teams: Vec<String> = me.teams.iter().map(|it| printable(it)).collect();
+    let _ = writeln!(out, "teams: {}", if teams.is_empty() { "none".to_owned() } else { teams.join(", ") });
+    let groups =
+        me.groups.iter().map(|it| vec![it.source.as_str(), &it.id, it.alias.as_deref().unwrap_or("-")]);
+    let _ = write!(out, "\n{}", Table::new(&["GROUP OF", "ID", "HERE"]).with(groups));
+    let scopes = me.scopes.iter().map(|it| {
+        let why = it.because.as_deref().unwrap_or_default();
+        vec![
+            it.scope.as_str(),
+            if it.within { "yes" } else { "no" },
+            why,
+            it.remedy.as_deref().unwrap_or_default(),
+        ]
+    });
+    let _ =
+        write!(out, "\n{}", Table::new(&["TRUST SCOPE", "IN IT", "BECAUSE", "TO CHANGE THAT"]).with(scopes));
+    if !me.grants.is_empty() {
+        let _ = write!(out, "\n{}", grants_table(&me.grants));
+    }
+    if !me.scopes.iter().any(|it| it.within) {
+        let contact = me.contact.as_deref().unwrap_or("an administrator");
+        let _ = writeln!(
+            out,
+            "\nYou are in no trust scope. The groups above are all that we received; ask {}.",
+            printable(contact)
+        );
+    }
+    out
+}

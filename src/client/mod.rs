@@ -1,0 +1,50 @@
+//! The API's client: typed methods over HTTP, one file an area.
+//!
+//! Problems of the server come back as [`Problem`]s; a server that does not answer, or answers
+//! something else, is one, too, and names the address. Tokens and values are in no message and no log.
+
+mod catalog;
+mod deliveries;
+mod events;
+mod leavers;
+mod login;
+mod people;
+mod requests;
+mod secrets;
+mod server_url;
+mod sessions;
+mod transport;
+
+pub use catalog::{Application, ApplicationEnvironment, Applied, Apply};
+pub use deliveries::Delivery;
+pub use events::RequestEvents;
+pub use leavers::{Leaver, LeaverLine, Left, RotationTask, Step};
+pub use login::{Login, NewLogin, SignedIn};
+pub use people::{Person, PersonAct, PersonLine};
+pub use requests::{Asked, Decision, Grant, NewRequest, Request, Verdict};
+pub use secrets::{Generate, Secret, SecretChange, Value, Version, VersionMade};
+pub use server_url::ServerUrl;
+pub use sessions::{HeldGroup, HeldScope, Session, WhoAmI};
+pub use transport::Client;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerVersion {
+    /// As in `Cargo.toml`.
+    pub version: String,
+}
+
+impl Client {
+    /// Which version the server is of. Needs no sign-in.
+    ///
+    /// # Errors
+    /// `server-unavailable`.
+    pub async fn version(&self) -> crate::base::Result<ServerVersion> {
+        self.get(&["version"], &[]).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
