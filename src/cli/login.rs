@@ -17,7 +17,7 @@ use super::{
     printable,
 };
 use crate::{
-    base::{Problem, Result, SecretValue},
+    base::{Problem, Result},
     client::{Client, NewLogin, SignedIn},
 };
 
