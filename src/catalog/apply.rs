@@ -74,10 +74,12 @@ impl Unit for Apply {
         let worked = self.work_out(version, &stored)?;
         let changed = !worked.plan.changes.is_empty();
         let now = version + i64::from(changed);
+        // First, because it may refuse.
+        let entry = entry(&worked, version, now)?;
         if changed {
             self.write(work, &worked, now).await?;
         }
-        work.record(entry(&worked, version, now)?);
+        work.record(entry);
         Ok(Applied { version: now, changes: worked.plan.changes })
     }
 }

@@ -29,6 +29,10 @@ pub(super) struct Thing<'a> {
 pub(super) struct World<'a> {
     things: BTreeMap<(Kind, &'a Name), Thing<'a>>,
     unread: &'a BTreeSet<(Kind, String)>,
+    /// The first alias of each group, and the first delivery into each Secret: no check may look at
+    /// all things for each thing, because this runs while the log waits.
+    aliases: BTreeMap<(&'a str, &'a str), &'a Name>,
+    secrets: BTreeMap<(&'a Name, &'a Name, &'a str), &'a Name>,
 }
 
 impl<'a> World<'a> {
@@ -38,7 +42,20 @@ impl<'a> World<'a> {
         unread: &'a BTreeSet<(Kind, String)>,
     ) -> Self {
         let key = |it: Thing<'a>| ((it.object.kind(), it.object.name()), it);
-        Self { things: things.into_iter().map(key).collect(), unread }
+        let things: BTreeMap<_, _> = things.into_iter().map(key).collect();
+        let (mut aliases, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+        for thing in things.values() {
+            match thing.object {
+                Object::Group(it) => {
+                    aliases.entry((it.provider.as_str(), it.id.as_str())).or_insert(&it.name);
+                }
+                Object::Delivery(it) => {
+                    secrets.entry((&it.cluster, &it.namespace, it.secret.as_str())).or_insert(&it.name);
+                }
+                _ => {}
+            }
+        }
+        Self { things, unread, aliases, secrets }
     }
 
     /// Everything that is not right.
@@ -138,12 +155,8 @@ impl<'a> At<'_, 'a> {
                 );
             }
         }
-        let other = self.world.of(Kind::Group).find(|it| match it.object {
-            Object::Group(it) => it.name < group.name && it.provider == group.provider && it.id == group.id,
-            _ => false,
-        });
-        if let Some(other) = other {
-            let first = other.object.name();
+        let first = self.world.aliases.get(&(group.provider.as_str(), group.id.as_str())).copied();
+        if let Some(first) = first.filter(|it| **it != group.name) {
             self.wrong(
                 &["id"],
                 format!("this group of '{}' has the alias '{first}' already", group.provider.escape_debug()),

@@ -2,7 +2,7 @@
 
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
@@ -134,11 +134,9 @@ impl Wanted {
             };
             rows.push((change, Some(body)));
         }
-        let declares = |object: &Object| {
-            let same = |it: &Object| it.kind() == object.kind() && it.name() == object.name();
-            self.declared.declarations.iter().any(|it| same(&it.object))
-        };
-        for object in known.into_values().filter(|it| !declares(it)) {
+        let declared: BTreeSet<(Kind, &Name)> =
+            self.declared.declarations.iter().map(|it| (it.object.kind(), it.object.name())).collect();
+        for (_, object) in known.into_iter().filter(|(key, _)| !declared.contains(key)) {
             rows.push((change(ChangeKind::Remove, object, "no longer declared".to_owned()), None));
         }
         let (changes, bodies): (Vec<Change>, Vec<Option<Json>>) = rows.into_iter().unzip();
@@ -156,16 +154,16 @@ impl Wanted {
     /// What is not right in the world that would be.
     fn findings(&self, source: &Name, stored: &[Stored]) -> Vec<Finding> {
         let others: Vec<&Stored> = stored.iter().filter(|it| it.source != *source).collect();
+        let owners: BTreeMap<(Kind, &Name), &Name> =
+            others.iter().map(|it| ((it.object.kind(), it.object.name()), &it.source)).collect();
         let mut findings = self.declared.findings.clone();
         for declaration in &self.declared.declarations {
             let object = &declaration.object;
-            let owner = others
-                .iter()
-                .find(|it| it.object.kind() == object.kind() && it.object.name() == object.name());
+            let owner = owners.get(&(object.kind(), object.name()));
             if let Some(owner) = owner {
                 findings.push(declaration.node.place_of(&["name"]).finding(
-                    format!("{} '{}' belongs to the source '{}'", object.kind(), object.name(), owner.source),
-                    format!("Change it in the files of '{}', or choose another name here.", owner.source),
+                    format!("{} '{}' belongs to the source '{}'", object.kind(), object.name(), owner),
+                    format!("Change it in the files of '{owner}', or choose another name here."),
                 ));
             }
         }

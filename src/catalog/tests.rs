@@ -1,5 +1,6 @@
 //! The file format, end to end: what is refused, where, and what a plan says.
 
+mod applying;
 mod refusals;
 mod sets;
 

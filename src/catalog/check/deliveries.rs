@@ -130,16 +130,10 @@ impl At<'_, '_> {
 
     /// Two deliveries would overwrite each other for ever.
     fn alone(&mut self, delivery: &Delivery) {
-        let other = self.world.of(Kind::Delivery).find(|it| match it.object {
-            Object::Delivery(it) => {
-                it.name < delivery.name
-                    && (&it.cluster, &it.namespace, &it.secret)
-                        == (&delivery.cluster, &delivery.namespace, &delivery.secret)
-            }
-            _ => false,
-        });
-        if let Some(other) = other {
-            let message = format!("the delivery '{}' goes into the same Secret", other.object.name());
+        let key = (&delivery.cluster, &delivery.namespace, delivery.secret.as_str());
+        let first = self.world.secrets.get(&key).copied();
+        if let Some(first) = first.filter(|it| **it != delivery.name) {
+            let message = format!("the delivery '{first}' goes into the same Secret");
             self.wrong(&["secret"], message, "Give one of the two another Secret.");
         }
     }
