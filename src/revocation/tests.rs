@@ -216,6 +216,27 @@ async fn abuse_13_everything_a_leaver_held_goes_and_is_counted_down_to_zero() {
 }
 
 #[tokio::test]
+async fn abuse_13_a_leaver_is_seen_to_without_being_asked() {
+    let mut stage = Stage::new().await;
+    stage.set(0, 1).await;
+    stage.see(0, 0).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(stage.revocation.clone().run(stop.clone()));
+    let mut log = stage.house.log.watch();
+    stage.house.set_status(stage.people[0], "deactivated").await;
+    while stage.open().await.is_empty() {
+        tokio::time::timeout(Duration::from_secs(10), log.changed()).await.unwrap().unwrap();
+    }
+    stage.set(0, 2).await;
+    stage.deliver(0).await;
+    while stage.left(0).await.row.closed_at.is_none() {
+        tokio::time::timeout(Duration::from_secs(10), log.changed()).await.unwrap().unwrap();
+    }
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
 async fn abuse_31_a_grant_taken_from_a_leaver_is_not_renewed() {
     let stage = Stage::new().await;
     let (lena, omar) = (stage.people[0], stage.house.person("Omar", &["leads"]).await);
