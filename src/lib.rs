@@ -6,6 +6,7 @@
 pub mod access;
 pub mod audit;
 pub mod base;
+pub mod broker;
 pub mod catalog;
 pub mod cli;
 pub mod client;

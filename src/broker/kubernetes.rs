@@ -1,0 +1,341 @@
+//! A real cluster, by its API server.
+//!
+//! Secrets go over the wire as JSON that we write and wipe ourselves; kube is asked for connection,
+//! credentials and watches. Nothing of kube's errors is shown that could hold what a Secret holds.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream::BoxStream};
+use http::{Method, Request};
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    core::v1::Secret,
+};
+use kube::{
+    Api, Client, Config,
+    api::PostParams,
+    config::{KubeConfigOptions, Kubeconfig},
+    core::PartialObjectMeta,
+    runtime::{WatchStreamExt, watcher},
+};
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+use super::{
+    desired::SELECTOR,
+    manifest,
+    target::{CheckFinding, CheckLevel, Found, Manifest, Mode, Seen, Spot, Target, TargetError},
+};
+use crate::base::{Name, config::Access};
+
+/// How long one request to an API server may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
+/// What the Role in each allowed namespace has to hold.
+const VERBS: [&str; 6] = ["get", "list", "watch", "create", "update", "delete"];
+
+/// A cluster that is reached by kubeconfig or by the identity of our pod. Connects when first asked,
+/// so that a cluster that is down keeps nobody from starting.
+pub struct Kubernetes {
+    access: Access,
+    client: std::sync::Arc<OnceCell<Client>>,
+}
+
+impl Kubernetes {
+    /// The cluster that `access` leads to: `Kubeconfig` or `InCluster`.
+    #[must_use]
+    pub fn new(access: Access) -> Self {
+        Self { access, client: std::sync::Arc::default() }
+    }
+
+    async fn client(&self) -> Result<&Client, TargetError> {
+        self.client.get_or_try_init(|| connect(&self.access)).await
+    }
+
+    async fn send(&self, verb: &'static str, spot: &Spot, request: Call<'_>) -> Result<String, TargetError> {
+        let request = request.build(spot)?;
+        let answer = tokio::time::timeout(PATIENCE, self.client().await?.request_text(request)).await;
+        let answer = answer
+            .map_err(|_| TargetError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs())))?;
+        answer.map_err(|error| told(&error, verb, &spot.namespace))
+    }
+}
+
+/// One request.
+struct Call<'c> {
+    method: Method,
+    /// Whether it addresses the Secret itself, not the namespace's collection.
+    item: bool,
+    mode: Mode,
+    body: &'c [u8],
+}
+
+impl Call<'_> {
+    fn build(self, spot: &Spot) -> Result<Request<Vec<u8>>, TargetError> {
+        let mut uri = format!("/api/v1/namespaces/{}/secrets", spot.namespace);
+        if self.item {
+            uri = format!("{uri}/{}", spot.secret);
+        }
+        if self.mode == Mode::Try {
+            uri.push_str("?dryRun=All");
+        }
+        Request::builder()
+            .method(self.method)
+            .uri(uri)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(self.body.to_vec())
+            .map_err(|_| TargetError::Refused(format!("'{spot}' is no name of a Secret")))
+    }
+}
+
+async fn connect(access: &Access) -> Result<Client, TargetError> {
+    let config = match access {
+        Access::InCluster => Config::incluster().map_err(|error| {
+            TargetError::Unreachable(format!("this is no pod of a cluster with a ServiceAccount: {error}"))
+        })?,
+        Access::Kubeconfig { path, context } => {
+            let shown = path.display();
+            let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+            let file = Kubeconfig::read_from(path)
+                .map_err(|_| TargetError::Unreachable(format!("the kubeconfig {shown} cannot be read")))?;
+            name_missing_plugin(&file, context.as_deref())?;
+            Config::from_custom_kubeconfig(file, &options).await.map_err(|_| {
+                let context = context.as_deref().unwrap_or("its current one");
+                TargetError::Unreachable(format!("the kubeconfig {shown} has no usable context ({context})"))
+            })?
+        }
+        Access::Directory(_) => return Err(TargetError::Refused("a folder is no cluster".to_owned())),
+    };
+    Client::try_from(config).map_err(|error| {
+        TargetError::Unreachable(format!("its credentials are of no use: {}", plain(&error)))
+    })
+}
+
+/// A credential plugin that is not installed is the usual reason why a kubeconfig works elsewhere only.
+fn name_missing_plugin(file: &Kubeconfig, context: Option<&str>) -> Result<(), TargetError> {
+    let context = context.or(file.current_context.as_deref());
+    let user = file
+        .contexts
+        .iter()
+        .find(|it| Some(it.name.as_str()) == context)
+        .and_then(|it| it.context.as_ref()?.user.clone());
+    let command = file
+        .auth_infos
+        .iter()
+        .find(|it| Some(&it.name) == user.as_ref())
+        .and_then(|it| it.auth_info.as_ref()?.exec.as_ref()?.command.clone());
+    let Some(command) = command else { return Ok(()) };
+    let there = if command.contains('/') {
+        std::path::Path::new(&command).exists()
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(&command).exists())
+    };
+    if there {
+        return Ok(());
+    }
+    Err(TargetError::Unreachable(format!(
+        "its kubeconfig wants the credential plugin '{command}', which is not installed here"
+    )))
+}
+
+/// What went wrong, without any text that could hold a value.
+fn told(error: &kube::Error, verb: &'static str, namespace: &Name) -> TargetError {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            409 => TargetError::Conflict,
+            403 => TargetError::Forbidden { verb, namespace: namespace.clone() },
+            401 => TargetError::Unreachable("it does not take our credentials (401)".to_owned()),
+            404 if verb == "create" => {
+                TargetError::Refused(format!("there is no namespace '{namespace}' in it"))
+            }
+            404 => TargetError::Conflict,
+            429 | 500..=599 => TargetError::Unreachable(format!("it answers {}", status.code)),
+            code => TargetError::Refused(format!("it refuses to {verb} the Secret ({code})")),
+        },
+        other => TargetError::Unreachable(plain(other)),
+    }
+}
+
+/// The kind of trouble with the connection.
+fn plain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Auth(it) => format!("its credentials cannot be had: {it}"),
+        kube::Error::Service(it) => {
+            let mut deepest: &dyn std::error::Error = it.as_ref();
+            while let Some(source) = deepest.source() {
+                deepest = source;
+            }
+            format!("it is not reached: {deepest}")
+        }
+        kube::Error::HyperError(_) => "the connection broke".to_owned(),
+        _ => "it answers what no API server answers".to_owned(),
+    }
+}
+
+#[async_trait]
+impl Target for Kubernetes {
+    async fn read(&self, spot: &Spot) -> Result<Option<Found>, TargetError> {
+        let call = Call { method: Method::GET, item: true, mode: Mode::Do, body: &[] };
+        match self.send("get", spot, call).await {
+            // A read that finds nothing is told apart from a write that does.
+            Err(TargetError::Conflict) => Ok(None),
+            Err(error) => Err(error),
+            Ok(text) => manifest::read(text.into_bytes())
+                .map(Some)
+                .ok_or_else(|| TargetError::Unreachable("it answers what no API server answers".to_owned())),
+        }
+    }
+
+    async fn create(&self, spot: &Spot, manifest: &Manifest, mode: Mode) -> Result<(), TargetError> {
+        let body = manifest::write(spot, manifest, None);
+        let call = Call { method: Method::POST, item: false, mode, body: &body };
+        self.send("create", spot, call).await.map(wipe)
+    }
+
+    async fn replace(
+        &self,
+        spot: &Spot,
+        seen: &Seen,
+        manifest: &Manifest,
+        mode: Mode,
+    ) -> Result<(), TargetError> {
+        let body = manifest::write(spot, manifest, Some(seen));
+        let call = Call { method: Method::PUT, item: true, mode, body: &body };
+        self.send("update", spot, call).await.map(wipe)
+    }
+
+    async fn delete(&self, spot: &Spot, seen: &Seen, mode: Mode) -> Result<(), TargetError> {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": { "uid": seen.uid, "resourceVersion": seen.resource_version },
+        })
+        .to_string();
+        let call = Call { method: Method::DELETE, item: true, mode, body: body.as_bytes() };
+        self.send("delete", spot, call).await.map(wipe)
+    }
+
+    fn changes(&self, namespace: &Name) -> BoxStream<'static, Spot> {
+        let (cell, access, namespace) = (self.client.clone(), self.access.clone(), namespace.clone());
+        let opened = async move {
+            loop {
+                if let Ok(client) = cell.get_or_try_init(|| connect(&access)).await {
+                    return watch(client.clone(), namespace);
+                }
+                tokio::time::sleep(PATIENCE).await;
+            }
+        };
+        futures::stream::once(opened).flatten().boxed()
+    }
+
+    async fn check(&self, namespaces: &[Name]) -> Vec<CheckFinding> {
+        match self.client().await {
+            Ok(client) => rights(client, namespaces).await,
+            Err(error) => vec![failure(error.to_string(), "See [clusters] in the server's configuration.")],
+        }
+    }
+}
+
+/// The answer to a write repeats the Secret.
+fn wipe(mut answer: String) {
+    zeroize::Zeroize::zeroize(&mut answer);
+}
+
+/// Metadata alone is watched: who watches needs no values. The first list takes what the API server has
+/// at hand (`resourceVersion=0`): a consistent one would wait for etcd.
+fn watch(client: Client, namespace: Name) -> BoxStream<'static, Spot> {
+    let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, namespace.as_str());
+    let config = watcher::Config::default().labels(SELECTOR).any_semantic();
+    watcher(api, config)
+        .default_backoff()
+        .filter_map(move |event| {
+            let spot =
+                |name: Option<String>| name.map(|secret| Spot { namespace: namespace.clone(), secret });
+            std::future::ready(match event {
+                Ok(
+                    watcher::Event::Apply(it) | watcher::Event::Delete(it) | watcher::Event::InitApply(it),
+                ) => spot(it.metadata.name),
+                Ok(_) => None,
+                Err(_) => {
+                    tracing::debug!(%namespace, "the watch of a namespace broke off");
+                    None
+                }
+            })
+        })
+        .boxed()
+}
+
+fn failure(message: String, remedy: impl Into<String>) -> CheckFinding {
+    CheckFinding { level: CheckLevel::Failure, message, remedy: Some(remedy.into()) }
+}
+
+async fn rights(client: &Client, namespaces: &[Name]) -> Vec<CheckFinding> {
+    let mut findings = Vec::new();
+    for namespace in namespaces {
+        for verb in VERBS {
+            match may(client, Some(namespace), verb, "secrets").await {
+                Ok(true) => {}
+                Ok(false) => findings.push(failure(
+                    format!("no right to {verb} Secrets in the namespace '{namespace}'"),
+                    role_rule(namespace),
+                )),
+                Err(message) => return vec![failure(message, "See whether the API server is up.")],
+            }
+        }
+    }
+    findings.extend(excess(client).await);
+    if findings.is_empty() {
+        let message = "reached, with the rights that are needed and no more".to_owned();
+        findings.push(CheckFinding { level: CheckLevel::Fine, message, remedy: None });
+    }
+    findings
+}
+
+/// Rights that a broker of single namespaces does not need.
+async fn excess(client: &Client) -> Vec<CheckFinding> {
+    let mut findings = Vec::new();
+    let beyond =
+        [("get", "secrets"), ("list", "secrets"), ("create", "secrets"), ("create", "pods"), ("*", "*")];
+    for (verb, resource) in beyond {
+        if may(client, None, verb, resource).await == Ok(true) {
+            findings.push(CheckFinding {
+                level: CheckLevel::Warning,
+                message: format!("it may {verb} {resource} in every namespace, which it does not need"),
+                remedy: Some("Give it a Role in each allowed namespace, and no ClusterRole.".to_owned()),
+            });
+        }
+    }
+    findings
+}
+
+async fn may(client: &Client, namespace: Option<&Name>, verb: &str, resource: &str) -> Result<bool, String> {
+    let attributes = ResourceAttributes {
+        namespace: namespace.map(ToString::to_string),
+        verb: Some(verb.to_owned()),
+        resource: Some(resource.to_owned()),
+        group: Some(if resource == "*" { "*" } else { "" }.to_owned()),
+        ..ResourceAttributes::default()
+    };
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(attributes),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    };
+    let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    let parameters = PostParams::default();
+    let asked = tokio::time::timeout(PATIENCE, api.create(&parameters, &review)).await;
+    let answer = asked.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
+    Ok(answer.map_err(|error| plain(&error))?.status.is_some_and(|it| it.allowed))
+}
+
+/// The rule that a Role in `namespace` has to have.
+pub(super) fn role_rule(namespace: &Name) -> String {
+    format!(
+        "Give its account a Role in '{namespace}' with the rule \
+         {{apiGroups: [\"\"], resources: [secrets], verbs: [{}]}} and bind it.",
+        VERBS.join(", ")
+    )
+}
