@@ -4,7 +4,8 @@
 mod claims;
 mod http;
 mod provider;
-
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::{net::IpAddr, time::Duration};
