@@ -1,7 +1,10 @@
 //! Cookies and what guards them. A page posts by cookie, so a post carries a token that only our own
 //! pages can know, and comes from our own origin.
 
+use std::time::Duration;
+
 use subtle::ConstantTimeEq as _;
+use url::Url;
 
 use super::{Identity, oidc::is_loopback};
 use crate::base::{Problem, ProblemKind, Result, hex, ids::SessionId};
@@ -27,6 +30,22 @@ impl Identity {
     #[must_use]
     pub fn session_cookie_name(&self) -> String {
         self.cookie_name(SESSION_COOKIE)
+    }
+
+    /// The address of one of our own pages.
+    ///
+    /// # Errors
+    /// `internal` where `path` is none.
+    pub fn address(&self, path: &str) -> Result<Url> {
+        self.public_url
+            .join(path)
+            .map_err(|_| Problem::internal("one of our own addresses cannot be written"))
+    }
+
+    /// How long a session lasts at most, and so its cookie.
+    #[must_use]
+    pub fn longest_session(&self) -> Duration {
+        self.sessions.absolute
     }
 
     /// The token that the forms of a session's pages carry.

@@ -16,6 +16,8 @@ mod sealing;
 mod sessions;
 mod sign_in;
 mod status;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::sync::Arc;

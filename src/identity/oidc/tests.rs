@@ -150,9 +150,7 @@ fn abuse_22_a_token_of_another_issuer_audience_party_or_access_token_is_not_beli
 
 #[test]
 fn a_token_from_another_time_is_not_believed() {
-    for (claim, seconds) in
-        [("exp", -61), ("iat", 120), ("iat", -3600), ("auth_time", 3600)]
-    {
+    for (claim, seconds) in [("exp", -61), ("iat", 120), ("iat", -3600), ("auth_time", 3600)] {
         assert!(is_wrong(&signed(&with(claim, NOW + seconds))), "{claim} {seconds}");
     }
 }
@@ -240,7 +238,9 @@ fn groups_that_were_left_out_are_neither_none_nor_as_before() {
         let problem = said(&marker).unwrap_err();
         assert!(problem.is(ProblemKind::SignInRefused) && problem.remedy.is_some());
     }
-    for nonsense in [json!({ "sub": "x", "groups": [1] }), json!({ "sub": "x", "groups": { "a": 1 } }), json!({})] {
+    for nonsense in
+        [json!({ "sub": "x", "groups": [1] }), json!({ "sub": "x", "groups": { "a": 1 } }), json!({})]
+    {
         assert!(said(&nonsense).unwrap_err().is(ProblemKind::ProviderFault));
     }
     assert!(said(&json!({ "sub": "x" })).unwrap().groups.is_empty());
@@ -258,7 +258,9 @@ fn abuse_22_only_paths_of_our_own_are_gone_back_to() {
     for path in ["/", "/whoami", "/requests/req_1?x=1"] {
         assert_eq!(super::local_path(path), path);
     }
-    for elsewhere in ["", "https://evil.example.com", "//evil.example.com", "/\\evil.example.com", "/a\nb", "evil"] {
+    for elsewhere in
+        ["", "https://evil.example.com", "//evil.example.com", "/\\evil.example.com", "/a\nb", "evil"]
+    {
         assert_eq!(super::local_path(elsewhere), "/", "{elsewhere}");
     }
 }

@@ -1,0 +1,137 @@
+//! What all pages share: who visits, the headers, and how a problem is shown.
+
+use std::{net::IpAddr, sync::Arc};
+
+use askama::Template;
+use axum::{
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+
+use super::cookies;
+use crate::{
+    api::{App, Network},
+    base::{Problem, ProblemKind},
+    identity::Caller,
+};
+
+/// A page, or the problem in its place.
+pub(crate) type Shown = Result<Response, Response>;
+
+/// Somebody who is signed in by cookie. Whoever is not is sent to the sign-in page and back.
+pub(crate) struct Visitor {
+    /// Who.
+    pub(crate) caller: Caller,
+    /// What the forms of her pages carry.
+    pub(crate) csrf: String,
+    origin: Option<String>,
+}
+
+impl Visitor {
+    /// Refuses a post that does not come from one of her own pages.
+    pub(crate) fn check_post(&self, app: &App, token: &str) -> Result<(), Response> {
+        let origin = self.origin.as_deref();
+        app.identity.check_post(self.caller.session, Some(token), origin).map_err(|it| problem_page(&it))
+    }
+}
+
+async fn visitor(app: &App, headers: &HeaderMap, network: Option<IpAddr>) -> Result<Visitor, Problem> {
+    let token = cookies::read(headers, &app.identity.session_cookie_name())
+        .ok_or_else(|| Problem::new(ProblemKind::Unauthenticated, "nobody is signed in"))?;
+    let caller = app.identity.authenticate(&token, network).await?;
+    let csrf = app.identity.csrf_token(caller.session);
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
+    Ok(Visitor { caller, csrf, origin })
+}
+
+impl FromRequestParts<Arc<App>> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let Network(network) = network(parts, app).await?;
+        visitor(app, &parts.headers, network).await.map_err(|problem| {
+            if !problem.is(ProblemKind::Unauthenticated) {
+                return problem_page(&problem);
+            }
+            let back = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            let query: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
+            Redirect::to(&format!("/sign-in?return_to={query}")).into_response()
+        })
+    }
+}
+
+impl OptionalFromRequestParts<Arc<App>> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Response> {
+        let Network(network) = network(parts, app).await?;
+        Ok(visitor(app, &parts.headers, network).await.ok())
+    }
+}
+
+async fn network(parts: &mut Parts, app: &Arc<App>) -> Result<Network, Response> {
+    <Network as FromRequestParts<Arc<App>>>::from_request_parts(parts, app)
+        .await
+        .map_err(IntoResponse::into_response)
+}
+
+/// A page whose forms go nowhere but to ourselves.
+pub(crate) fn page(template: &impl Template) -> Shown {
+    page_for(template, "")
+}
+
+/// A page whose forms may also lead to `elsewhere`: sources of a Content-Security-Policy.
+pub(crate) fn page_for(template: &impl Template, elsewhere: &str) -> Shown {
+    let html =
+        template.render().map_err(|_| problem_page(&Problem::internal("the page could not be written")))?;
+    Ok((headers(elsewhere), Html(html)).into_response())
+}
+
+fn headers(elsewhere: &str) -> [(HeaderName, String); 6] {
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; form-action 'self' {elsewhere}; frame-ancestors 'none'; \
+         base-uri 'none'"
+    );
+    [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (header::X_FRAME_OPTIONS, "DENY".to_owned()),
+        // Not `no-referrer`: browsers would then hide the origin of our own forms from us.
+        (header::REFERRER_POLICY, "same-origin".to_owned()),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin".to_owned()),
+    ]
+}
+
+/// Adds the headers to a page that has none of its own.
+pub(super) async fn guard(mut answer: Response) -> Response {
+    for (name, value) in headers("") {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            answer.headers_mut().entry(name).or_insert(value);
+        }
+    }
+    answer
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    title: &'a str,
+    detail: &'a str,
+    remedy: Option<&'a str>,
+}
+
+/// A problem as a page.
+pub(crate) fn problem_page(problem: &Problem) -> Response {
+    let template = ProblemPage {
+        title: problem.kind.title(),
+        detail: &problem.detail,
+        remedy: problem.remedy.as_deref(),
+    };
+    let status = StatusCode::from_u16(problem.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match template.render() {
+        Ok(html) => (status, headers(""), Html(html)).into_response(),
+        Err(_) => status.into_response(),
+    }
+}

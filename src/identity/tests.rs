@@ -1,0 +1,5 @@
+//! People arriving and leaving, on a database of their own and a clock that stands still.
+
+mod bench;
+
+mod people;
