@@ -46,7 +46,7 @@ pub const PLAN_HAS_CHANGES: u8 = 12;
 
 /// Port Control: get, use and lose access to secrets.
 #[derive(Debug, Parser)]
-#[command(name = "portctl", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "portctl", version, arg_required_else_help = true)]
 pub struct Portctl {
     #[command(flatten)]
     global: Global,
@@ -151,4 +151,32 @@ pub fn report(problem: &Problem) -> u8 {
         output::note(&printable(line));
     }
     problem.kind.exit_code()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn flags_and_commands_do_not_collide() {
+        super::Portctl::command().debug_assert();
+    }
+
+    #[test]
+    fn the_flags_have_their_other_spellings() {
+        for flags in [["--app", "--env"], ["-a", "-e"], ["--application", "--environment"]] {
+            let [application, environment] = flags;
+            let words =
+                ["portctl", "secret", "list", application, "reports", environment, "sandbox", "--team", "t"];
+            assert!(super::Portctl::command().try_get_matches_from(words).is_ok(), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_two_hyphens_is_the_command() {
+        let run = |words: &[&str]| super::Portctl::command().try_get_matches_from(words).is_ok();
+        assert!(run(&["portctl", "run", "--", "env", "--output", "x"]));
+        assert!(run(&["portctl", "run", "reports/sandbox", "--", "env"]));
+        assert!(!run(&["portctl", "run", "reports/sandbox"]));
+    }
 }
