@@ -155,7 +155,8 @@ pub(super) fn private_file(path: &Path) -> std::io::Result<fs::File> {
 fn refuse_wide(path: &Path, found: &fs::Metadata) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = found.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
+    if mode.trailing_zeros() >= 6 {
+        // Neither the group nor anybody else has any right.
         return Ok(());
     }
     let shown = path.display();

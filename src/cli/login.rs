@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long the browser may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Sign in through the browser.
 #[derive(Debug, Args)]
@@ -87,7 +87,7 @@ fn page(text: &str) -> Result<Url> {
 fn machine() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    let name: String = name.trim().chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+    let name: String = name.trim().chars().filter(char::is_ascii_graphic).take(64).collect();
     if name.is_empty() { "a machine without a name".to_owned() } else { name }
 }
 

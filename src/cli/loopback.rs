@@ -12,8 +12,8 @@ use url::Url;
 
 use crate::base::{Problem, ProblemKind, Result, SecretValue};
 
-/// How long one browser may take to send its request.
-const ONE_REQUEST: Duration = Duration::from_secs(5);
+/// How long one connection may take; short, since browsers open idle ones beside the one they use.
+const ONE_REQUEST: Duration = Duration::from_secs(1);
 /// Longest head of a request that is read, in bytes.
 const LONGEST_HEAD: usize = 16 * 1024;
 
@@ -66,8 +66,8 @@ impl Loopback {
         loop {
             // A connection that breaks off is the browser's affair.
             let Ok((mut stream, _)) = self.listener.accept().await else { continue };
-            let head = timeout(ONE_REQUEST, head(&mut stream)).await.ok().flatten();
-            let heard = head.map_or(Heard::Nothing, |head| hear(&head, self.port, state));
+            let request = timeout(ONE_REQUEST, head(&mut stream)).await.ok().flatten();
+            let heard = request.map_or(Heard::Nothing, |head| hear(&head, self.port, state));
             let _ = timeout(ONE_REQUEST, answer(&mut stream, &heard)).await;
             match heard {
                 Heard::Code(code) => return Ok(code),

@@ -104,7 +104,7 @@ impl Portctl {
         match self.command {
             // These two need neither a server nor a runtime.
             Command::Completions(it) => it.run(&context),
-            Command::Version(it) if it.is_local() => it.run_locally(&context),
+            Command::Version(it) if it.is_local() => version::Command::run_locally(&context),
             command => runtime()?.block_on(command.run(&context)),
         }
     }

@@ -41,7 +41,7 @@ impl Command {
                 note(&format!("warning: {} is left out: it cannot be a variable", printable(&value.name)));
             }
         }
-        start(process, program)
+        Ok(start(process, program))
     }
 }
 
@@ -57,11 +57,11 @@ fn os_text(value: &Value) -> &std::ffi::OsStr {
 
 /// Becomes the command, so that exit code and signals are its own.
 #[cfg(unix)]
-fn start(mut process: Process, program: &std::ffi::OsStr) -> Result<u8> {
+fn start(mut process: Process, program: &std::ffi::OsStr) -> u8 {
     use std::os::unix::process::CommandExt as _;
     let error = process.exec();
     note(&format!("error: {} cannot be started: {error}", printable(&program.to_string_lossy())));
-    Ok(if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_STARTED })
+    if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_STARTED }
 }
 
 #[cfg(test)]

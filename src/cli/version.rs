@@ -42,7 +42,7 @@ impl Command {
         self.client
     }
 
-    pub(super) fn run_locally(&self, context: &Context) -> Result<u8> {
+    pub(super) fn run_locally(context: &Context) -> Result<u8> {
         show(context, None)
     }
 

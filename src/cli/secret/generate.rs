@@ -30,7 +30,7 @@ impl Command {
         let at = self.secret.resolve(context).await?;
         let how =
             Generate { length: self.length, alphabet: self.alphabet, expect_version: self.expect_version };
-        tell_made(&context.output, &context.client()?.generate_secret(&at, &how).await?)?;
+        tell_made(context.output, &context.client()?.generate_secret(&at, &how).await?)?;
         Ok(DONE)
     }
 }

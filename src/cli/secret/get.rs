@@ -79,7 +79,7 @@ fn write_json(value: &Value) -> Result<()> {
     let answer = serde_json::json!({
         "name": value.name, "version": value.version, "encoding": encoding, "value": text.as_str(),
     });
-    write_bytes(&Zeroizing::new(format!("{answer}\n")).as_bytes())
+    write_bytes(Zeroizing::new(format!("{answer}\n")).as_bytes())
 }
 
 fn write_plain(value: &SecretValue) -> Result<()> {

@@ -50,7 +50,7 @@ impl Command {
 }
 
 /// Tells the version that was made.
-fn tell_made(output: &Output, made: &VersionMade) -> Result<()> {
+fn tell_made(output: Output, made: &VersionMade) -> Result<()> {
     output.tell(made, |it| {
         let equal = if it.equal_to_previous { ", equal to the one before" } else { "" };
         format!("{}: version {}{equal}\n", printable(&it.name), it.version)

@@ -25,7 +25,7 @@ impl Command {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<u8> {
         let at = self.secret.resolve(context).await?;
         let made = context.client()?.roll_back_secret(&at, self.to, self.expect_version).await?;
-        tell_made(&context.output, &made)?;
+        tell_made(context.output, &made)?;
         Ok(DONE)
     }
 }

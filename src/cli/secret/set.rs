@@ -52,7 +52,7 @@ impl Command {
             None => ask::value(&format!("Value of {at}: "))?,
         };
         let made = client.set_secret(&at, &value, self.expect_version).await?;
-        tell_made(&context.output, &made)?;
+        tell_made(context.output, &made)?;
         Ok(DONE)
     }
 
@@ -67,6 +67,9 @@ impl Command {
             problem
         })?;
         let mut all = Vec::new();
+        if variables.is_empty() {
+            return Err(Problem::invalid(format!("there is no KEY=VALUE line in {}", path.display())));
+        }
         for variable in &variables {
             let one = SecretRef { environment: at.clone(), name: variable.name.clone() };
             match client.set_secret(&one, &variable.value, None).await {
@@ -83,7 +86,11 @@ impl Command {
             }
         }
         context.output.tell(&all, |all| {
-            all.iter().map(|it| format!("{}: version {}\n", it.name, it.version)).collect()
+            all.iter().map(|it| format!("{}: version {}", it.name, it.version)).collect::<Vec<_>>().join(
+                "
+",
+            ) + "
+"
         })?;
         Ok(DONE)
     }
