@@ -15,4 +15,5 @@ pub mod identity;
 pub mod notify;
 pub mod policy;
 pub mod revocation;
+pub mod secrets;
 pub mod store;

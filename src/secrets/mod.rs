@@ -1,0 +1,5 @@
+//! Secrets: engines, immutable versions, and who came to know which value.
+
+mod remote;
+
+pub use remote::{Place, RemoteEngine, Stored};
