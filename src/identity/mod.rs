@@ -10,7 +10,7 @@ mod csrf;
 mod limit;
 mod oidc;
 mod people;
-mod permits;
+
 mod recovery;
 mod sealing;
 mod sessions;
@@ -30,7 +30,7 @@ pub use caller::{Caller, GroupRow, PersonRow, SessionFacts};
 pub use cli_login::{LoginWish, PendingLogin};
 pub use oidc::{BegunSignIn, Callback, ProviderSignOut, SignInWish, SignedIn};
 pub use people::{Person, PersonAddress};
-pub use permits::ServicePermits;
+pub use crate::policy::ServicePermits;
 pub use recovery::RecoveryRight;
 pub use sealing::Sealing;
 pub use sessions::{NewSession, Session, SessionKind};

@@ -12,7 +12,7 @@ use super::{
     Action, Allowance, Denial, DenialReason, FactVersions, Facts, GrantFact, Permit, PersonFacts, PersonStatus,
     Principal, Resource, ScopeStanding, Service, ServiceFacts, TrustScope,
     cedar::{
-        self, Policies as CedarPolicies, Question, Verdict, action_entity, allowance_record, entity, is_grantable,
+        Policies as CedarPolicies, Question, Verdict, action_entity, allowance_record, entity, is_grantable,
         refs, resource_entity, texts, uid,
     },
 };
