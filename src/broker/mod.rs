@@ -14,6 +14,8 @@ mod remove;
 mod run;
 mod states;
 mod target;
+#[cfg(test)]
+mod tests;
 mod units;
 
 use std::{collections::BTreeMap, sync::Arc};
