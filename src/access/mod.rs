@@ -1,9 +1,11 @@
-//! Requests, approvals and grants: asking for a trust scope for a while.
+//! Who may do what now: the gate that people get their permits at; requests, approvals and grants.
 
 mod approvers;
 mod ask;
 mod decide;
 mod expiry;
+mod facts;
+mod gate;
 mod grants;
 mod request;
 mod requests;
@@ -18,6 +20,8 @@ pub use approvers::Approver;
 pub use ask::{Ask, Asked};
 pub use decide::{Decision, Verdict};
 pub use expiry::Expiry;
+pub use facts::RowsOfNow;
+pub use gate::{Gate, GateParts, Standing};
 pub use grants::{Grant, end as end_grant, grants_of, move_facts, stored, stored_environment};
 pub use request::{Request, RequestState, withdraw};
 pub use requests::Requests;

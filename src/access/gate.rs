@@ -1,0 +1,111 @@
+//! The one way to a permit for people: gathers the facts of now and asks policy.
+
+use std::{future::Future, sync::Arc};
+
+use super::{
+    facts::{gather, teams_of},
+    grants::{Grant, grants_of},
+};
+use crate::{
+    audit::Log,
+    base::{Ambient, Name, Problem, ProblemKind, Result},
+    catalog::Catalog,
+    identity::{Caller, Identity},
+    policy::{Action, Facts, Permit, PersonFacts, Policies, Resource, ScopeStanding},
+    store::Database,
+};
+
+/// How often an act is decided again when its facts move underneath.
+const DECISIONS: usize = 3;
+
+/// What the gate asks.
+pub struct GateParts {
+    /// Where grants lie.
+    pub database: Database,
+    /// Where denials are recorded.
+    pub log: Log,
+    /// Who people are.
+    pub identity: Identity,
+    /// What files declare.
+    pub catalog: Catalog,
+    /// What decides.
+    pub policies: Arc<Policies>,
+    /// Time.
+    pub ambient: Ambient,
+}
+
+/// Where people get their permits. Cheap to clone.
+#[derive(Clone)]
+pub struct Gate(Arc<GateParts>);
+
+/// What somebody is here, and why.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Her teams.
+    pub teams: Vec<Name>,
+    /// How she stands to each trust scope.
+    pub scopes: Vec<ScopeStanding>,
+    /// Her live grants, the newest first.
+    pub grants: Vec<Grant>,
+}
+
+impl Gate {
+    /// A gate over these.
+    #[must_use]
+    pub fn new(parts: GateParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The permit of `caller` to do `action` to `resource`, decided on the facts of now.
+    ///
+    /// # Errors
+    /// The denial, with its reason and remedy, once it is recorded; `not-recorded` where it cannot be;
+    /// `unauthenticated` where the session has ended.
+    pub async fn authorize(&self, caller: &Caller, action: Action, resource: Resource) -> Result<Permit> {
+        let facts = Facts::Person(self.facts(caller).await?);
+        match self.0.policies.decide(&facts, action, resource) {
+            Ok(permit) => Ok(permit),
+            Err(denial) => Err(self.0.log.deny(*denial).await),
+        }
+    }
+
+    /// Authorizes and acts; where a fact has moved before the act was recorded, decides again.
+    ///
+    /// # Errors
+    /// As [`Self::authorize`]; what `act` answers; `facts-changed` where facts moved three times over.
+    pub async fn act<T, Acting, Done>(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: Resource,
+        act: Acting,
+    ) -> Result<T>
+    where
+        Acting: Fn(Permit) -> Done,
+        Done: Future<Output = Result<T>>,
+    {
+        let mut decisions = 1;
+        loop {
+            let permit = self.authorize(caller, action, resource.clone()).await?;
+            match act(permit).await {
+                Err(problem) if problem.is(ProblemKind::FactsChanged) && decisions < DECISIONS => decisions += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// What the caller is here: her teams, how she stands to each trust scope and why, her grants.
+    ///
+    /// # Errors
+    /// `unauthenticated` where the session has ended; else a problem of the database.
+    pub async fn standing(&self, caller: &Caller) -> Result<Standing> {
+        let facts = self.facts(caller).await?;
+        let grants = grants_of(&self.0.database, caller.person, facts.now).await?;
+        Ok(Standing { teams: teams_of(&facts), scopes: self.0.policies.explain(&facts), grants })
+    }
+
+    async fn facts(&self, caller: &Caller) -> Result<PersonFacts, Problem> {
+        let declared = self.0.catalog.snapshot().await?;
+        gather(&self.0.identity, &self.0.database, &declared, caller, self.0.ambient.now()).await
+    }
+}
