@@ -1,11 +1,27 @@
-//! All integration tests, in one binary; it lists its tests at run time.
+//! All integration tests, in one binary; it lists its tests at run time, because only then it is known
+//! which servers there are.
 
 mod cli;
+mod peers;
+mod support;
 
-use libtest_mimic::Arguments;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use peers::Peers;
+
+/// What a module's tests are with the servers that there are.
+type Trials = fn(&Arc<Peers>) -> Vec<Trial>;
+
+const MODULES: &[Trials] = &[cli::trials, support::trials];
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = cli::trials();
-    libtest_mimic::run(&arguments, trials).exit();
+    let peers = Arc::new(Peers::from_env());
+    let trials = MODULES.iter().flat_map(|trials| trials(&peers)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        support::say_what_is_not_covered(&peers);
+    }
+    conclusion.exit();
 }

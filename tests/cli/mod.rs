@@ -6,17 +6,21 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use libtest_mimic::{Failed, Trial};
 use port_control::base::time::Stopwatch;
 
+use crate::peers::Peers;
+
 type Outcome = Result<(), Failed>;
+type Case = (&'static str, fn() -> Outcome);
 
 /// All cases.
-pub fn trials() -> Vec<Trial> {
-    let all: [(&str, fn() -> Outcome); 9] = [
+pub fn trials(_: &Arc<Peers>) -> Vec<Trial> {
+    let all: [Case; 9] = [
         ("an_unknown_command_is_a_usage_error", an_unknown_command_is_a_usage_error),
         ("a_value_as_an_argument_is_refused_unseen", a_value_as_an_argument_is_refused_unseen),
         ("without_a_sign_in_it_exits_with_3", without_a_sign_in_it_exits_with_3),
