@@ -1,4 +1,4 @@
-//! Who may say yes to a request, and who may be given what she asked for: read from the rows of now.
+//! Who may say yes to a request, read from the rows of now.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +6,12 @@ use uuid::Uuid;
 
 use crate::{
     base::{
-        EnvironmentRef, Name, Result, Timestamp,
+        EnvironmentRef, Result, Timestamp,
         ids::{Id, PersonId, SessionId},
     },
     catalog::Snapshot,
     policy::{
-        Authentication, DenialReason, EnvironmentFacts, FactVersions, Membership, PersonFacts, PersonStatus,
-        TrustScope,
+        Authentication, EnvironmentFacts, FactVersions, Membership, PersonFacts, PersonStatus, TrustScope,
     },
     store::{Database, Query, sql},
 };
@@ -115,46 +114,6 @@ pub(super) fn may_approve(facts: &PersonFacts, scope: &TrustScope, at: &Environm
             .memberships
             .iter()
             .any(|m| by_request.approvers.contains(&m.group) && facts.now.since(m.asserted_at) <= oldest)
-}
-
-/// Whether she could be given `scope` in `at`: everything but the grant itself.
-///
-/// # Errors
-/// What is missing; what she cannot mend comes first.
-pub(super) fn may_be_given(
-    facts: &PersonFacts,
-    scope: &TrustScope,
-    at: &EnvironmentFacts,
-) -> Result<(), DenialReason> {
-    match facts.status {
-        PersonStatus::Active => {}
-        PersonStatus::Suspended => return Err(DenialReason::Suspended),
-        PersonStatus::Deactivated => return Err(DenialReason::Deactivated),
-    }
-    let oldest = oldest_fact(scope, at);
-    let is_in = |groups: &[Name], oldest: Duration| {
-        facts
-            .memberships
-            .iter()
-            .any(|m| groups.contains(&m.group) && facts.now.since(m.asserted_at) <= oldest)
-    };
-    let owner = at.at.team.as_ref().or(at.owner.as_ref());
-    let is_own =
-        |oldest| facts.teams.iter().any(|(team, groups)| Some(team) == owner && is_in(groups, oldest));
-    let covers = |own| scope.allows.iter().any(|allowance| allowance.covers(&at.at, own));
-    if !covers(is_own(Duration::MAX)) {
-        return Err(DenialReason::NotCovered);
-    }
-    if !is_in(&scope.members.groups, Duration::MAX) {
-        return Err(DenialReason::NotAMember);
-    }
-    if scope.ends.is_some_and(|end| end <= facts.now) {
-        return Err(DenialReason::ScopeEnded);
-    }
-    if !is_in(&scope.members.groups, oldest) || !covers(is_own(oldest)) {
-        return Err(DenialReason::FactsTooOld);
-    }
-    Ok(())
 }
 
 /// Everybody who may approve a request of `requester` for `scope` in `at` now, by name.

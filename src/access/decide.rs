@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    approvers::{StandingRow, facts_of, may_approve, may_be_given, standing_query},
+    approvers::{StandingRow, facts_of, may_approve, standing_query},
     grants::{self, Grant},
     request::{Request, request_in},
     scope_choice::{allowing, check_length},
@@ -17,7 +17,9 @@ use crate::{
         ids::{GrantId, PersonId},
     },
     catalog::Snapshot,
-    policy::{DenialReason, EnvironmentFacts, Permit, PersonFacts, PersonStatus, Resource, TrustScope},
+    policy::{
+        DenialReason, EnvironmentFacts, Permit, PersonFacts, PersonStatus, Policies, Resource, TrustScope,
+    },
     store::sql,
 };
 
@@ -59,6 +61,7 @@ pub struct Decision {
 /// Says yes or no. Everything that it rests on is read again here.
 pub(super) struct Decide {
     pub(super) permit: Permit,
+    pub(super) policies: Arc<Policies>,
     pub(super) declared: Arc<Snapshot>,
     pub(super) verdict: Verdict,
     pub(super) reason: String,
@@ -177,7 +180,8 @@ impl Decide {
             return Err(refused(format!("trust scope '{}' no longer allows {}", scope.name, request.action))
                 .with("reason", DenialReason::NotCovered.as_str()));
         };
-        may_be_given(&facts, &narrowed, at).map_err(|reason| {
+        let there = Resource::Environment(at.clone());
+        self.policies.eligible(&facts, &narrowed, &there).map_err(|reason| {
             refused(format!("who asked may no longer be in trust scope '{}'", scope.name))
                 .with("reason", reason.as_str())
                 .remedy("She has to sign in again, or get her groups back, before this can be approved.")

@@ -88,7 +88,9 @@ impl Gate {
         loop {
             let permit = self.authorize(caller, action, resource.clone()).await?;
             match act(permit).await {
-                Err(problem) if problem.is(ProblemKind::FactsChanged) && decisions < DECISIONS => decisions += 1,
+                Err(problem) if problem.is(ProblemKind::FactsChanged) && decisions < DECISIONS => {
+                    decisions += 1
+                }
                 outcome => return outcome,
             }
         }

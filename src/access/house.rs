@@ -164,6 +164,7 @@ impl House {
             database.clone(),
             log.clone(),
             catalog.clone(),
+            Arc::new(crate::policy::Policies::built_in().unwrap()),
             ambient.clone(),
             Outbox::new(&[webhook]),
             "https://port.example.com/",

@@ -18,7 +18,7 @@ use crate::{
     },
     catalog::{Catalog, Snapshot},
     notify::Outbox,
-    policy::{Action, EnvironmentFacts, Permit, PersonFacts, Resource, TrustScope},
+    policy::{Action, EnvironmentFacts, Permit, PersonFacts, Policies, Resource, TrustScope},
     store::{Database, Query, sql},
 };
 
@@ -28,6 +28,7 @@ pub struct Requests {
     database: Database,
     log: Log,
     catalog: Catalog,
+    policies: Arc<Policies>,
     ambient: Ambient,
     outbox: Outbox,
     public_url: Arc<str>,
@@ -40,11 +41,20 @@ impl Requests {
         database: Database,
         log: Log,
         catalog: Catalog,
+        policies: Arc<Policies>,
         ambient: Ambient,
         outbox: Outbox,
         public_url: &str,
     ) -> Self {
-        Self { database, log, catalog, ambient, outbox, public_url: public_url.trim_end_matches('/').into() }
+        Self {
+            database,
+            log,
+            catalog,
+            policies,
+            ambient,
+            outbox,
+            public_url: public_url.trim_end_matches('/').into(),
+        }
     }
 
     /// The page of a request.
@@ -68,7 +78,7 @@ impl Requests {
         check_reason(&ask.reason)?;
         let declared = &*self.catalog.snapshot().await?;
         let facts = self.facts(person, declared).await?;
-        let scope = find_scope(&facts, &at, &ask)?.clone();
+        let scope = find_scope(&self.policies, &facts, &at, &ask)?.clone();
         check_length(&scope, ask.length)?;
         if let Some(found) = self.existing(person, &scope, &at, declared).await? {
             return Ok(found);
@@ -151,8 +161,13 @@ impl Requests {
         if reason.len() > LONGEST_REASON {
             return Err(reason_too_long());
         }
-        let unit =
-            Decide { permit, declared: self.catalog.snapshot().await?, verdict, reason: reason.to_owned() };
+        let unit = Decide {
+            permit,
+            policies: Arc::clone(&self.policies),
+            declared: self.catalog.snapshot().await?,
+            verdict,
+            reason: reason.to_owned(),
+        };
         self.log.perform(unit).await?
     }
 

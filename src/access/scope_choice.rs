@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{approvers::may_be_given, ask::Ask};
+use super::ask::Ask;
 use crate::{
     base::{Name, Problem, ProblemKind, Result, time::format_duration},
-    policy::{Action, DenialReason, EnvironmentFacts, PersonFacts, TrustScope},
+    policy::{Action, DenialReason, EnvironmentFacts, PersonFacts, Policies, Resource, TrustScope},
 };
 
 /// Longest reason, in bytes.
@@ -13,6 +13,7 @@ pub(super) const LONGEST_REASON: usize = 4096;
 
 /// The one trust scope that can be asked for and would allow it.
 pub(super) fn find_scope<'f>(
+    policies: &Policies,
     facts: &'f PersonFacts,
     at: &EnvironmentFacts,
     ask: &Ask,
@@ -21,7 +22,7 @@ pub(super) fn find_scope<'f>(
     let mut why_not: Option<(&TrustScope, DenialReason)> = None;
     for scope in facts.scopes.iter().filter(|s| ask.scope.as_ref().is_none_or(|name| s.name == *name)) {
         let Some(narrowed) = allowing(scope, ask.action) else { continue };
-        match may_be_given(facts, &narrowed, at) {
+        match policies.eligible(facts, &narrowed, &Resource::Environment(at.clone())) {
             Ok(()) => able.push(scope),
             Err(DenialReason::NotCovered) => {}
             Err(reason) => why_not = why_not.or(Some((scope, reason))),

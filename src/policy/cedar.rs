@@ -44,14 +44,20 @@ impl Policies {
         Ok(Self { set, ids })
     }
 
-    #[cfg(test)]
-    pub(super) fn set(&self) -> &PolicySet {
-        &self.set
-    }
-
+    /// Every policy's `@id`.
     #[cfg(test)]
     pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
         self.ids.values()
+    }
+
+    /// Takes every policy of this `@id` out, to see whether anybody would notice.
+    #[cfg(test)]
+    pub(super) fn remove(&mut self, id: &str) {
+        let found: Vec<_> =
+            self.set.policies().filter(|p| p.annotation("id") == Some(id)).map(|p| p.id().clone()).collect();
+        for policy in found {
+            self.set.remove_static(policy).expect("it is there");
+        }
     }
 
     /// Asks once.
@@ -122,13 +128,9 @@ fn action_group(action: Action) -> Option<&'static str> {
         A::List | A::Reveal | A::Set | A::Run | A::Destroy | A::SeeDelivery | A::PauseDelivery => {
             Some("inEnvironment")
         }
-        A::Plan
-        | A::Apply
-        | A::SeePeople
-        | A::ManagePeople
-        | A::SeeRotation
-        | A::ReadLog
-        | A::ManageKeys => Some("onWhole"),
+        A::Plan | A::Apply | A::SeePeople | A::ManagePeople | A::SeeRotation | A::ReadLog | A::ManageKeys => {
+            Some("onWhole")
+        }
         A::SeeOwn | A::EndOwnSession | A::SignInCli => Some("own"),
         _ => None,
     }

@@ -9,8 +9,8 @@ use std::{collections::HashSet, time::Duration};
 use cedar_policy::{Entity, RestrictedExpression as Expr};
 
 use super::{
-    Action, Allowance, Denial, DenialReason, FactVersions, Facts, GrantFact, Permit, PersonFacts, PersonStatus,
-    Principal, Resource, ScopeStanding, Service, ServiceFacts, TrustScope,
+    Action, Allowance, Denial, DenialReason, FactVersions, Facts, GrantFact, Permit, PersonFacts,
+    PersonStatus, Principal, Resource, ScopeStanding, Service, ServiceFacts, TrustScope,
     cedar::{
         Policies as CedarPolicies, Question, Verdict, action_entity, allowance_record, entity, is_grantable,
         refs, resource_entity, texts, uid,
@@ -41,7 +41,8 @@ impl Policies {
     pub fn built_in() -> Result<Self, Problem> {
         let people = include_str!("../../policies/people.cedar");
         let parse = |texts: &[&str]| {
-            CedarPolicies::parse(texts).map_err(|e| Problem::new(ProblemKind::Internal, format!("policies: {e}")))
+            CedarPolicies::parse(texts)
+                .map_err(|e| Problem::new(ProblemKind::Internal, format!("policies: {e}")))
         };
         Ok(Self {
             people: parse(&[people])?,
@@ -55,19 +56,19 @@ impl Policies {
     ///
     /// # Errors
     /// The no, with its reason and remedy.
-    pub fn decide(
-        &self,
-        facts: &Facts,
-        action: Action,
-        resource: Resource,
-    ) -> Result<Permit, Box<Denial>> {
+    pub fn decide(&self, facts: &Facts, action: Action, resource: Resource) -> Result<Permit, Box<Denial>> {
         match facts {
             Facts::Service(facts) => self.decide_service(facts, action, resource),
             Facts::Person(facts) => self.decide_person(facts, action, resource),
         }
     }
 
-    fn decide_service(&self, facts: &ServiceFacts, action: Action, resource: Resource) -> Result<Permit, Box<Denial>> {
+    fn decide_service(
+        &self,
+        facts: &ServiceFacts,
+        action: Action,
+        resource: Resource,
+    ) -> Result<Permit, Box<Denial>> {
         let principal = Principal::Service(facts.service);
         let question = Question {
             principal: uid("Service", facts.service.as_str()),
@@ -106,9 +107,16 @@ impl Policies {
         }
     }
 
-    fn decide_person(&self, facts: &PersonFacts, action: Action, resource: Resource) -> Result<Permit, Box<Denial>> {
+    fn decide_person(
+        &self,
+        facts: &PersonFacts,
+        action: Action,
+        resource: Resource,
+    ) -> Result<Permit, Box<Denial>> {
         let outcome = match action {
-            Action::SeeRequest | Action::Decide | Action::CancelRequest => self.ask_request(facts, action, &resource),
+            Action::SeeRequest | Action::Decide | Action::CancelRequest => {
+                self.ask_request(facts, action, &resource)
+            }
             Action::Request => self.ask_scopes(facts, action, &resource),
             _ if is_grantable(action) => self.ask_scopes(facts, action, &resource),
             _ => self.ask_own(facts, action, &resource),
@@ -163,7 +171,9 @@ impl Policies {
             }
         });
         match self.requests.ask(&question) {
-            Verdict::Allowed(id) => Ok(Yes { scope: found.map(|s| s.name.clone()), grant: None, because: id, until }),
+            Verdict::Allowed(id) => {
+                Ok(Yes { scope: found.map(|s| s.name.clone()), grant: None, because: id, until })
+            }
             Verdict::Refused(ids) => Err(No::of(Some(scope.clone()), ids)),
             Verdict::Broken => Err(No::broken()),
         }
@@ -183,7 +193,9 @@ impl Policies {
                 return Err(no);
             }
             // Conditions are worth naming only where the scope would allow it otherwise.
-            if covers(allowance, action, resource, facts) && least.as_ref().is_none_or(|l| no.steps() < l.steps()) {
+            if covers(allowance, action, resource, facts)
+                && least.as_ref().is_none_or(|l| no.steps() < l.steps())
+            {
                 least = Some(no);
             }
         }
@@ -203,13 +215,21 @@ impl Policies {
     ///
     /// # Errors
     /// The reason.
-    pub fn eligible(&self, facts: &PersonFacts, scope: &TrustScope, resource: &Resource) -> Result<(), DenialReason> {
+    pub fn eligible(
+        &self,
+        facts: &PersonFacts,
+        scope: &TrustScope,
+        resource: &Resource,
+    ) -> Result<(), DenialReason> {
         let mut last = DenialReason::NotCovered;
         for allowance in &scope.allows {
             let question = scoped_question(facts, Action::Request, resource, scope, Some(allowance), false);
             match self.scopes.ask(&question) {
                 Verdict::Allowed(_) => return Ok(()),
-                Verdict::Refused(ids) => last = No::of(None, ids).reason,
+                Verdict::Refused(ids) if covers(allowance, Action::Request, resource, facts) => {
+                    last = No::of(None, ids).reason;
+                }
+                Verdict::Refused(_) => {}
                 Verdict::Broken => return Err(DenialReason::EvaluationFailed),
             }
         }
@@ -307,7 +327,11 @@ fn candidates(facts: &PersonFacts, action: Action) -> impl Iterator<Item = (&Tru
             .allows
             .iter()
             .filter(move |allowance| {
-                if action == Action::Request { scope.by_request.is_some() } else { allowance.actions.contains(&action) }
+                if action == Action::Request {
+                    scope.by_request.is_some()
+                } else {
+                    allowance.actions.contains(&action)
+                }
             })
             .map(move |allowance| (scope, allowance))
     })
@@ -404,7 +428,11 @@ fn scope_entity(facts: &PersonFacts, scope: &TrustScope) -> Entity {
 }
 
 /// A live grant of this scope that covers the resource; any live one where there is no environment.
-fn grant_for<'a>(facts: &'a PersonFacts, scope: &TrustScope, at: Option<&EnvironmentRef>) -> Option<&'a GrantFact> {
+fn grant_for<'a>(
+    facts: &'a PersonFacts,
+    scope: &TrustScope,
+    at: Option<&EnvironmentRef>,
+) -> Option<&'a GrantFact> {
     facts.grants.iter().find(|grant| {
         grant.scope == scope.name
             && grant.starts <= facts.now
@@ -477,7 +505,8 @@ fn yes(facts: &PersonFacts, resource: &Resource, scope: &TrustScope, allowance: 
     let mut until = membership_ends(facts, &scope.members.groups, oldest);
     if let (Some(Apps::Word(Word::OwnTeams)), Some(at)) = (&allowance.applications, resource.environment()) {
         let owner = at.at.team.as_ref().or(at.owner.as_ref());
-        let groups = facts.teams.iter().find(|(team, _)| Some(team) == owner).map_or(&[][..], |(_, g)| g.as_slice());
+        let groups =
+            facts.teams.iter().find(|(team, _)| Some(team) == owner).map_or(&[][..], |(_, g)| g.as_slice());
         until.extend(membership_ends(facts, groups, oldest));
     }
     until.extend(scope.ends);
@@ -536,7 +565,8 @@ fn why_within(facts: &PersonFacts, scope: &TrustScope) -> String {
         .filter_map(|group| facts.memberships.iter().find(|m| m.group == *group))
         .map(|m| format!("'{}' (as {} said at {})", m.group, m.source, m.asserted_at))
         .collect();
-    let groups = if groups.is_empty() { "recovery on the server's own machine".into() } else { groups.join(", ") };
+    let groups =
+        if groups.is_empty() { "recovery on the server's own machine".into() } else { groups.join(", ") };
     match scope.by_request.as_ref().and_then(|_| grant_for(facts, scope, None)) {
         Some(grant) => format!("member by {groups}; granted for {} until {}", grant.environment, grant.ends),
         None => format!("member by {groups}"),
@@ -555,7 +585,8 @@ fn explain_reason(
     scope: Option<&TrustScope>,
     ask: Option<(Action, &Resource)>,
 ) -> (String, Option<String>) {
-    let scope_name = scope.map_or("the trust scope".to_owned(), |scope| format!("trust scope '{}'", scope.name));
+    let scope_name =
+        scope.map_or("the trust scope".to_owned(), |scope| format!("trust scope '{}'", scope.name));
     let groups = scope.map_or_else(String::new, |scope| names(&scope.members.groups));
     let received = || {
         if facts.received_groups.is_empty() {
@@ -570,12 +601,16 @@ fn explain_reason(
         DenialReason::Suspended => ("you are suspended".into(), Some("Ask an administrator.".into())),
         DenialReason::Deactivated => ("you are deactivated".into(), Some("Ask an administrator.".into())),
         DenialReason::NotCovered => (format!("no trust scope allows it; {}", received()), admin()),
-        DenialReason::NotAMember => (format!("{scope_name} is for the groups {groups}; {}", received()), admin()),
+        DenialReason::NotAMember => {
+            (format!("{scope_name} is for the groups {groups}; {}", received()), admin())
+        }
         DenialReason::FactsTooOld => {
             (format!("what we know of your groups is too old for {scope_name}"), again())
         }
         DenialReason::ScopeEnded => (format!("{scope_name} has ended"), admin()),
-        DenialReason::NeedsGrant => (format!("{scope_name} has to be asked for"), Some(command_to_ask(scope, ask))),
+        DenialReason::NeedsGrant => {
+            (format!("{scope_name} has to be asked for"), Some(command_to_ask(scope, ask)))
+        }
         DenialReason::AuthenticationTooWeak => (format!("{scope_name} wants a stronger sign-in"), again()),
         DenialReason::AuthenticationTooOld => (format!("{scope_name} wants a more recent sign-in"), again()),
         DenialReason::OutsideNetwork => {
@@ -588,9 +623,10 @@ fn explain_reason(
             let approvers = scope.and_then(|s| s.by_request.as_ref()).map(|by| names(&by.approvers));
             (format!("its approvers are the groups {}", approvers.unwrap_or_else(|| "none".into())), None)
         }
-        DenialReason::EvaluationFailed => {
-            ("a policy could not be evaluated, and that is a no".into(), Some("Tell an administrator.".into()))
-        }
+        DenialReason::EvaluationFailed => (
+            "a policy could not be evaluated, and that is a no".into(),
+            Some("Tell an administrator.".into()),
+        ),
     }
 }
 
@@ -599,13 +635,16 @@ fn command_to_ask(scope: Option<&TrustScope>, ask: Option<(Action, &Resource)>) 
         .and_then(|scope| scope.by_request.as_ref())
         .map_or_else(|| "1h".to_owned(), |by| format_duration(by.longest));
     let (action, at) = match ask {
-        Some((action, resource)) => {
-            (action.as_str(), resource.environment().map_or("APPLICATION/ENVIRONMENT".to_owned(), |e| e.at.to_string()))
-        }
+        Some((action, resource)) => (
+            action.as_str(),
+            resource.environment().map_or("APPLICATION/ENVIRONMENT".to_owned(), |e| e.at.to_string()),
+        ),
         None => ("ACTION", "APPLICATION/ENVIRONMENT".to_owned()),
     };
     let named = scope.map_or_else(String::new, |scope| format!(" --scope {}", scope.name));
-    format!("Ask for it: `portctl request create --action {action} {at}{named} --for {longest} --reason \"…\"`")
+    format!(
+        "Ask for it: `portctl request create --action {action} {at}{named} --for {longest} --reason \"…\"`"
+    )
 }
 
 /// Gives our services their permits. Rooms that act by themselves hold one of these.
@@ -635,5 +674,26 @@ impl ServicePermits for OwnServices {
     fn permit(&self, service: Service, action: Action, resource: Resource) -> Result<Permit, Problem> {
         let facts = Facts::Service(ServiceFacts { service, now: self.ambient.now() });
         self.policies.decide(&facts, action, resource).map_err(|denial| denial.to_problem())
+    }
+}
+
+#[cfg(test)]
+impl Policies {
+    /// The built-in policies but for one.
+    pub(super) fn built_in_without(id: &str) -> Self {
+        let mut policies = Self::built_in().expect("a test sees that they parse");
+        for set in
+            [&mut policies.people, &mut policies.scopes, &mut policies.requests, &mut policies.services]
+        {
+            set.remove(id);
+        }
+        policies
+    }
+
+    /// The entities of every question that a decision could ask.
+    pub(super) fn questions(facts: &Facts, action: Action, resource: &Resource) -> Vec<Vec<Entity>> {
+        let Facts::Person(facts) = facts else { return vec![vec![resource_entity(resource)]] };
+        let question = |scope| scoped_question(facts, action, resource, scope, None, false).entities;
+        facts.scopes.iter().map(question).collect()
     }
 }

@@ -10,6 +10,8 @@ mod permit;
 mod principal;
 mod resource;
 mod scope;
+#[cfg(test)]
+mod tests;
 
 pub use action::Action;
 pub use decide::{OwnServices, Policies, ServicePermits};
@@ -18,6 +20,6 @@ pub use permit::{Denial, DenialReason, FactVersions, Permit};
 pub use principal::{PersonStatus, Principal, Service};
 pub use resource::{EnvironmentFacts, Resource};
 pub use scope::{
-    ADMINISTRATORS, Allowance, Applications, ApplicationsWord, AuthenticationNeed, ByRequest, Environments, EnvironmentsWord, FactAge, Members,
-    TrustScope,
+    ADMINISTRATORS, Allowance, Applications, ApplicationsWord, AuthenticationNeed, ByRequest, Environments,
+    EnvironmentsWord, FactAge, Members, TrustScope,
 };
