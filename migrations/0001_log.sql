@@ -6,14 +6,16 @@ CREATE TABLE log_head (
     -- Root of the RFC 6962 tree, and the roots of its complete subtrees from left to right.
     root BLOB NOT NULL,
     edge BLOB NOT NULL,
-    -- The units that were committed together last: how an unknown outcome of a commit is resolved.
+    -- The units that were committed together last.
     batch TEXT NOT NULL,
     time BIGINT NOT NULL
 );
 
+-- Units that were committed together, and where their entries begin: how a commit that was not answered
+-- is found again. Old ones are removed.
 CREATE TABLE batches (
-    id TEXT PRIMARY KEY,
-    first BIGINT NOT NULL,
+    first BIGINT PRIMARY KEY,
+    id TEXT NOT NULL,
     size BIGINT NOT NULL
 );
 

@@ -11,7 +11,7 @@ use crate::{
         ids::{GrantId, IntentId},
     },
     policy::{Denial, Permit, Principal},
-    store::{Query, Row, WriteTx, sql},
+    store::{Query, Row, StoreError, WriteTx, sql},
 };
 
 /// What a unit acts under.
@@ -108,11 +108,13 @@ pub struct Work<'t> {
     ambient: &'t Ambient,
     now: Timestamp,
     pub(super) drafts: Vec<Draft>,
+    /// What the database failed with, where that is no fault of the unit, whatever it made of it.
+    pub(super) failure: Option<StoreError>,
 }
 
 impl<'t> Work<'t> {
     pub(super) fn new(tx: &'t mut WriteTx, ambient: &'t Ambient, now: Timestamp) -> Self {
-        Self { tx, ambient, now, drafts: Vec::new() }
+        Self { tx, ambient, now, drafts: Vec::new(), failure: None }
     }
 
     /// The time of this unit: never before that of an entry that stands earlier in the log.
@@ -132,7 +134,8 @@ impl<'t> Work<'t> {
     /// # Errors
     /// `already-exists` for a key that is there, else a problem of the database.
     pub async fn execute(&mut self, query: Query) -> Result<u64> {
-        Ok(self.tx.execute(query).await?)
+        let outcome = self.tx.execute(query).await;
+        self.note(outcome)
     }
 
     /// All rows.
@@ -140,7 +143,8 @@ impl<'t> Work<'t> {
     /// # Errors
     /// A problem of the database.
     pub async fn fetch_all<T: Row>(&mut self, query: Query) -> Result<Vec<T>> {
-        Ok(self.tx.fetch_all(query).await?)
+        let outcome = self.tx.fetch_all(query).await;
+        self.note(outcome)
     }
 
     /// The first row, if there is one.
@@ -148,7 +152,17 @@ impl<'t> Work<'t> {
     /// # Errors
     /// A problem of the database.
     pub async fn fetch_optional<T: Row>(&mut self, query: Query) -> Result<Option<T>> {
-        Ok(self.tx.fetch_optional(query).await?)
+        let outcome = self.tx.fetch_optional(query).await;
+        self.note(outcome)
+    }
+
+    fn note<T>(&mut self, outcome: Result<T, StoreError>) -> Result<T> {
+        if let Err(error @ (StoreError::Unavailable(_) | StoreError::NoRoom(_) | StoreError::Broken(_))) =
+            &outcome
+        {
+            self.failure = Some(error.clone());
+        }
+        Ok(outcome?)
     }
 
     /// Drafts an entry. A unit that succeeds has drafted at least one.
@@ -200,33 +214,6 @@ impl<'t> Work<'t> {
         }
         let draft = draft.with("intent", id.to_string()).with("outcome", outcome.as_str());
         self.record(Draft { kind: EntryKind::Outcome, ..draft });
-        Ok(())
-    }
-}
-
-/// Records a denial.
-pub(super) struct RecordDenial(pub(super) Denial);
-
-#[async_trait]
-impl Unit for RecordDenial {
-    type Output = ();
-
-    fn authority(&self) -> Authority<'_> {
-        Authority::Denial(&self.0)
-    }
-
-    async fn run(&self, work: &mut Work<'_>) -> Result<()> {
-        let denial = &self.0;
-        let mut draft = Draft::of(EntryKind::Denial, denial.action().as_str(), "deny")
-            .with("denial", denial.reason().as_str())
-            .resource(denial.resource());
-        if let Some(at) = denial.resource().environment() {
-            draft = match denial.resource().secret() {
-                Some(name) => draft.secret(&at.at, name),
-                None => draft.environment(&at.at),
-            };
-        }
-        work.record(draft);
         Ok(())
     }
 }

@@ -1,17 +1,25 @@
-//! Opening, reading, and the one transaction type that writes.
+//! Opening and reading; beginning to write.
 
-use std::{str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    ConnectOptions, PgPool, SqlitePool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{
-    StoreError,
-    query::{Arg, Query, Row, Text},
+    Reserve, StoreError, WriteTx,
+    exceptions::{self, HeadChanges},
+    query::{Query, Row, Text, rows_of, statement_of},
+    tx::Held,
 };
+use crate::base::time::Stopwatch;
+
+/// How long a connection is waited for.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long a read may take, on a database that answers.
+const READ: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
@@ -37,53 +45,9 @@ pub struct Database(Pools);
 #[derive(Clone, Debug)]
 enum Pools {
     /// SQLite has one writer: a pool of one connection is the queue for it.
-    Sqlite {
-        write: SqlitePool,
-        read: SqlitePool,
-    },
-    Postgres(PgPool),
-}
-
-/// A transaction that writes. Dropped without a commit, it leaves nothing.
-pub enum WriteTx {
-    /// On SQLite: BEGIN IMMEDIATE on the one writing connection.
-    Sqlite(Transaction<'static, Sqlite>),
-    /// On PostgreSQL: READ COMMITTED, with lock and idle time-outs.
-    Postgres(Transaction<'static, Postgres>),
-}
-
-/// Runs the same body on whichever database it is.
-macro_rules! run {
-    ($query:expr, $bind:ident => $on:expr) => {{
-        let mut bound = $on;
-        for arg in $query.args {
-            bound = match arg {
-                Arg::Text(v) => bound.bind(v),
-                Arg::Int(v) => bound.bind(v),
-                Arg::Bool(v) => bound.bind(v),
-                Arg::Blob(v) => bound.bind(v),
-            };
-        }
-        bound
-    }};
-}
-
-macro_rules! query_as {
-    ($query:expr) => {
-        match $query.text.clone() {
-            Text::Fixed(text) => run!($query, bind => sqlx::query_as(text)),
-            Text::Composed(text) => run!($query, bind => sqlx::query_as(AssertSqlSafe(text))),
-        }
-    };
-}
-
-macro_rules! query {
-    ($query:expr) => {
-        match $query.text.clone() {
-            Text::Fixed(text) => run!($query, bind => sqlx::query(text)),
-            Text::Composed(text) => run!($query, bind => sqlx::query(AssertSqlSafe(text))),
-        }
-    };
+    Sqlite { write: SqlitePool, read: SqlitePool, path: PathBuf },
+    /// The log's writer has a connection of its own, so that its statements stay prepared.
+    Postgres { write: PgPool, read: PgPool },
 }
 
 impl Database {
@@ -116,17 +80,18 @@ impl Database {
             .disable_statement_logging();
         let write = SqlitePoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(Duration::from_secs(2))
+            .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
             .connect_with(options.clone())
             .await?;
         let read = SqlitePoolOptions::new()
             .max_connections(4)
-            .acquire_timeout(Duration::from_secs(2))
+            .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self(Pools::Sqlite { write, read }))
+        exceptions::assert_sqlite_is_durable(&write).await?;
+        Ok(Self(Pools::Sqlite { write, read, path: path.into() }))
     }
 
     async fn open_postgres(url: &str) -> Result<Self, StoreError> {
@@ -137,13 +102,15 @@ impl Database {
             .options([("statement_timeout", "10000")])
             .application_name("port-control")
             .disable_statement_logging();
-        let pool = PgPoolOptions::new()
-            .max_connections(16)
-            .acquire_timeout(Duration::from_secs(2))
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await?;
-        Ok(Self(Pools::Postgres(pool)))
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE)
+                .test_before_acquire(false)
+        };
+        let read = pool(16).connect_with(options.clone()).await?;
+        let write = pool(1).connect_lazy_with(options);
+        Ok(Self(Pools::Postgres { write, read }))
     }
 
     /// Which database it is.
@@ -151,7 +118,7 @@ impl Database {
     pub fn kind(&self) -> DatabaseKind {
         match &self.0 {
             Pools::Sqlite { .. } => DatabaseKind::Sqlite,
-            Pools::Postgres(_) => DatabaseKind::Postgres,
+            Pools::Postgres { .. } => DatabaseKind::Postgres,
         }
     }
 
@@ -162,9 +129,9 @@ impl Database {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let outcome = match &self.0 {
             Pools::Sqlite { write, .. } => MIGRATIONS.run(write).await,
-            Pools::Postgres(pool) => {
-                super::exceptions::prepare_postgres(pool).await?;
-                MIGRATIONS.run(pool).await
+            Pools::Postgres { read, .. } => {
+                exceptions::prepare_postgres(read).await?;
+                MIGRATIONS.run(read).await
             }
         };
         outcome.map_err(|e| StoreError::Refused(format!("migrating: {e}")))
@@ -192,23 +159,39 @@ impl Database {
     /// All rows.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// See [`StoreError`]; within seconds, whatever the database does.
     pub async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, StoreError> {
-        Ok(match &self.0 {
-            Pools::Sqlite { read, .. } => query_as!(query).fetch_all(read).await?,
-            Pools::Postgres(pool) => query_as!(query).fetch_all(pool).await?,
+        patiently(|| async {
+            let query = query.clone();
+            match &self.0 {
+                Pools::Sqlite { read, .. } => Ok(rows_of!(query).fetch_all(read).await?),
+                Pools::Postgres { read, .. } => {
+                    let mut on = Held::new(read.acquire().await?);
+                    let rows = rows_of!(query).fetch_all(on.connection()?).await;
+                    on.settle(rows)
+                }
+            }
         })
+        .await
     }
 
     /// The first row, if there is one.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// See [`StoreError`]; within seconds, whatever the database does.
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, StoreError> {
-        Ok(match &self.0 {
-            Pools::Sqlite { read, .. } => query_as!(query).fetch_optional(read).await?,
-            Pools::Postgres(pool) => query_as!(query).fetch_optional(pool).await?,
+        patiently(|| async {
+            let query = query.clone();
+            match &self.0 {
+                Pools::Sqlite { read, .. } => Ok(rows_of!(query).fetch_optional(read).await?),
+                Pools::Postgres { read, .. } => {
+                    let mut on = Held::new(read.acquire().await?);
+                    let row = rows_of!(query).fetch_optional(on.connection()?).await;
+                    on.settle(row)
+                }
+            }
         })
+        .await
     }
 
     /// Writes to one of the [`UNRECORDED`] tables, without an entry. How many rows it touched.
@@ -229,10 +212,15 @@ impl Database {
                 .iter()
                 .any(|start| text.trim_start().starts_with(start.as_str()));
         assert!(is_about, "a statement about {table} has to begin with its name");
-        Ok(match &self.0 {
-            Pools::Sqlite { write, .. } => query!(query).execute(write).await?.rows_affected(),
-            Pools::Postgres(pool) => query!(query).execute(pool).await?.rows_affected(),
-        })
+        let writing = async {
+            Ok(match &self.0 {
+                Pools::Sqlite { write, .. } => statement_of!(query).execute(write).await?.rows_affected(),
+                Pools::Postgres { read, .. } => statement_of!(query).execute(read).await?.rows_affected(),
+            })
+        };
+        tokio::time::timeout(ACQUIRE, writing)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())))
     }
 
     /// Begins a transaction that writes. For `audit` alone.
@@ -240,71 +228,68 @@ impl Database {
     /// # Errors
     /// See [`StoreError`].
     pub async fn begin_write(&self) -> Result<WriteTx, StoreError> {
-        Ok(match &self.0 {
-            Pools::Sqlite { write, .. } => WriteTx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Pools::Postgres(pool) => WriteTx::Postgres(pool.begin().await?),
-        })
+        match &self.0 {
+            Pools::Sqlite { write, .. } => WriteTx::begin_sqlite(write.acquire().await?).await,
+            Pools::Postgres { write, .. } => WriteTx::begin_postgres(write.acquire().await?).await,
+        }
+    }
+
+    /// Tells of changes of the log's head that others make. `None` on SQLite, where nobody else does.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn head_changes(&self) -> Result<Option<HeadChanges>, StoreError> {
+        match &self.0 {
+            Pools::Sqlite { .. } => Ok(None),
+            Pools::Postgres { read, .. } => HeadChanges::listen(read).await.map(Some),
+        }
+    }
+
+    /// The room that is kept for the worst day. `None` on PostgreSQL, whose disk is not ours.
+    #[must_use]
+    pub fn reserve(&self) -> Option<Reserve> {
+        match &self.0 {
+            Pools::Sqlite { path, .. } => Some(Reserve::beside(path)),
+            Pools::Postgres { .. } => None,
+        }
     }
 
     /// Closes all connections.
     pub async fn close(&self) {
         match &self.0 {
-            Pools::Sqlite { write, read } => {
+            Pools::Sqlite { write, read, .. } => {
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres { write, read } => {
+                write.close().await;
+                read.close().await;
+            }
         }
     }
+}
+
+/// Reads, again where a connection was found dead: after PostgreSQL was started anew, all that we kept
+/// are, and the first readers must not be the ones to hear of it.
+async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+    read: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let since = Stopwatch::start();
+    let reading = async {
+        loop {
+            match read().await {
+                Err(error) if error.may_pass() && since.elapsed() < ACQUIRE => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    };
+    tokio::time::timeout(READ, reading)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {} s", READ.as_secs()))))
 }
 
 fn sql_applied() -> Query {
     super::sql("SELECT version FROM _sqlx_migrations ORDER BY version")
-}
-
-impl WriteTx {
-    /// Runs a statement; how many rows it touched.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn execute(&mut self, query: Query) -> Result<u64, StoreError> {
-        Ok(match self {
-            Self::Sqlite(tx) => query!(query).execute(&mut **tx).await?.rows_affected(),
-            Self::Postgres(tx) => query!(query).execute(&mut **tx).await?.rows_affected(),
-        })
-    }
-
-    /// All rows.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn fetch_all<T: Row>(&mut self, query: Query) -> Result<Vec<T>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(tx) => query_as!(query).fetch_all(&mut **tx).await?,
-            Self::Postgres(tx) => query_as!(query).fetch_all(&mut **tx).await?,
-        })
-    }
-
-    /// The first row, if there is one.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn fetch_optional<T: Row>(&mut self, query: Query) -> Result<Option<T>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(tx) => query_as!(query).fetch_optional(&mut **tx).await?,
-            Self::Postgres(tx) => query_as!(query).fetch_optional(&mut **tx).await?,
-        })
-    }
-
-    /// Commits. For `audit` alone.
-    ///
-    /// # Errors
-    /// Whether it happened is then unknown; the batch id in the head row tells.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
-        }
-        Ok(())
-    }
 }

@@ -112,3 +112,49 @@ args! {
     ids::BatchId => Text(v => v.to_string());
     ids::MessageId => Text(v => v.to_string());
 }
+
+/// Runs the same body on whichever database it is.
+macro_rules! bind_all {
+    ($query:expr, $on:expr) => {{
+        let mut bound = $on;
+        for arg in $query.args {
+            bound = match arg {
+                $crate::store::Arg::Text(v) => bound.bind(v),
+                $crate::store::Arg::Int(v) => bound.bind(v),
+                $crate::store::Arg::Bool(v) => bound.bind(v),
+                $crate::store::Arg::Blob(v) => bound.bind(v),
+            };
+        }
+        bound
+    }};
+}
+
+/// A query of sqlx whose rows are read as a type.
+macro_rules! rows_of {
+    ($query:expr) => {
+        match $query.text {
+            $crate::store::query::Text::Fixed(text) => {
+                $crate::store::query::bind_all!($query, sqlx::query_as(text))
+            }
+            $crate::store::query::Text::Composed(text) => {
+                $crate::store::query::bind_all!($query, sqlx::query_as(sqlx::AssertSqlSafe(text)))
+            }
+        }
+    };
+}
+
+/// A query of sqlx whose rows are not read.
+macro_rules! statement_of {
+    ($query:expr) => {
+        match $query.text {
+            $crate::store::query::Text::Fixed(text) => {
+                $crate::store::query::bind_all!($query, sqlx::query(text))
+            }
+            $crate::store::query::Text::Composed(text) => {
+                $crate::store::query::bind_all!($query, sqlx::query(sqlx::AssertSqlSafe(text)))
+            }
+        }
+    };
+}
+
+pub(super) use {bind_all, rows_of, statement_of};

@@ -1,0 +1,184 @@
+//! The rows of the log: its head, its entries, and the batches by which a commit is found again.
+
+use crate::{
+    audit::{Edge, entry::Sealed},
+    base::{Problem, ProblemKind, Result, Timestamp, ids::BatchId},
+    store::{
+        Arg, Query, StoreError, WriteTx,
+        exceptions::{HeadRow, lock_head},
+        sql,
+    },
+};
+
+use super::Head;
+
+/// For how many entries the batches are kept, by which an unanswered commit is found again.
+const REMEMBERED: u64 = 1 << 18;
+/// How often older ones are removed, in entries.
+const PRUNED_EVERY: u64 = 1 << 10;
+/// How many rows one statement inserts at most. Smaller numbers are powers of two, so that few
+/// statements have to be prepared.
+const ROWS_AT_ONCE: usize = 64;
+
+/// Locks the head and reads it.
+pub(super) async fn take_head(tx: &mut WriteTx) -> Result<(Edge, Head), Problem> {
+    let row = lock_head(tx)
+        .await?
+        .ok_or_else(|| Problem::new(ProblemKind::LogAltered, "the log has lost its head row"))?;
+    check_head(&row)
+}
+
+/// The head that a row says, where it fits itself.
+pub(super) fn check_head(row: &HeadRow) -> Result<(Edge, Head), Problem> {
+    let altered = || Problem::new(ProblemKind::LogAltered, "the head of the log does not fit its tree");
+    let size = u64::try_from(row.size).map_err(|_| altered())?;
+    let edge = Edge::from_stored(size, &row.edge).ok_or_else(altered)?;
+    let root = edge.root();
+    if row.root != root {
+        return Err(altered());
+    }
+    Ok((edge, Head { size, root, time: Timestamp::from_millis(row.time) }))
+}
+
+/// Writes the head of an empty log where there is none.
+pub(super) async fn begin_empty(tx: &mut WriteTx, empty: &Head) -> Result<(), StoreError> {
+    tx.execute(
+        sql("INSERT INTO log_head (id, size, root, edge, batch, time) VALUES (1, 0, $1, $2, '', 0) \
+             ON CONFLICT (id) DO NOTHING")
+        .bind(empty.root)
+        .bind(Vec::new()),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Appends entries, the first at `first`.
+pub(super) async fn append(tx: &mut WriteTx, first: u64, sealed: &[Sealed]) -> Result<(), StoreError> {
+    let mut done = 0;
+    while done < sealed.len() {
+        let left = sealed.len() - done;
+        let count = ROWS_AT_ONCE.min(1 << left.ilog2());
+        let first = first + done as u64;
+        let rows = &sealed[done..done + count];
+        tx.execute(entries_statement(first, rows)).await?;
+        tx.execute(openings_statement(first, rows)?).await?;
+        done += count;
+    }
+    Ok(())
+}
+
+const ENTRIES: &str = "INSERT INTO entries (idx, leaf, time, kind, action, decision, actor, subject, \
+                       application, environment, secret, scope, request)";
+
+fn entries_statement(first: u64, rows: &[Sealed]) -> Query {
+    let mut args: Vec<Arg> = Vec::with_capacity(13 * rows.len());
+    for (index, entry) in (first..).zip(rows) {
+        let draft = &entry.draft;
+        args.extend([
+            as_i64(index).into(),
+            entry.leaf.as_slice().into(),
+            entry.time.into(),
+            draft.kind.as_str().into(),
+            draft.action.as_str().into(),
+            draft.decision.into(),
+            entry.actor.as_str().into(),
+            draft.subject.as_deref().into(),
+            draft.application.as_deref().into(),
+            draft.environment.as_deref().into(),
+            draft.secret.as_deref().into(),
+            entry.scope.as_ref().into(),
+            draft.request.as_deref().into(),
+        ]);
+    }
+    Query::composed(format!("{ENTRIES} VALUES {}", placeholders(rows.len(), 13)), args)
+}
+
+fn openings_statement(first: u64, rows: &[Sealed]) -> Result<Query, StoreError> {
+    let mut args: Vec<Arg> = Vec::with_capacity(2 * rows.len());
+    for (index, entry) in (first..).zip(rows) {
+        let body = serde_json::to_string(&entry.openings).map_err(|e| StoreError::Refused(e.to_string()))?;
+        args.extend([as_i64(index).into(), body.into()]);
+    }
+    let text = format!("INSERT INTO openings (entry, body) VALUES {}", placeholders(rows.len(), 2));
+    Ok(Query::composed(text, args))
+}
+
+/// `($1, $2), ($3, $4)`.
+fn placeholders(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let numbers: Vec<String> = (1..=columns).map(|n| format!("${}", row * columns + n)).collect();
+        format!("({})", numbers.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// Moves the head by compare-and-set: where size or root are not what was read, nobody commits.
+pub(super) async fn move_head(
+    tx: &mut WriteTx,
+    from: &Head,
+    to: &Head,
+    edge: &Edge,
+    batch: BatchId,
+) -> Result<(), StoreError> {
+    let moved = tx
+        .execute(
+            sql("UPDATE log_head SET size = $1, root = $2, edge = $3, batch = $4, time = $5 \
+                 WHERE id = 1 AND size = $6 AND root = $7")
+            .bind(as_i64(to.size))
+            .bind(to.root)
+            .bind(edge.to_bytes())
+            .bind(batch)
+            .bind(to.time)
+            .bind(as_i64(from.size))
+            .bind(from.root),
+        )
+        .await?;
+    if moved == 1 {
+        return Ok(());
+    }
+    Err(StoreError::Refused("the head of the log moved underneath".to_owned()))
+}
+
+/// Notes the batch, and forgets those that nobody can be looking for any more.
+pub(super) async fn note_batch(
+    tx: &mut WriteTx,
+    from: &Head,
+    to: &Head,
+    batch: BatchId,
+) -> Result<(), StoreError> {
+    tx.execute(
+        sql("INSERT INTO batches (first, id, size) VALUES ($1, $2, $3)")
+            .bind(as_i64(from.size))
+            .bind(batch)
+            .bind(as_i64(to.size - from.size)),
+    )
+    .await?;
+    if from.size / PRUNED_EVERY != to.size / PRUNED_EVERY {
+        let oldest = to.size.saturating_sub(REMEMBERED);
+        tx.execute(sql("DELETE FROM batches WHERE first < $1").bind(as_i64(oldest))).await?;
+    }
+    Ok(())
+}
+
+/// Whether a batch that was to begin at `first` is there; nothing where that can no longer be told.
+///
+/// Asked while the head is locked: a transaction that could still commit it would hold that lock.
+pub(super) async fn find_batch(
+    tx: &mut WriteTx,
+    first: u64,
+    batch: BatchId,
+    head: &Head,
+) -> Result<Option<bool>, StoreError> {
+    let found: Option<(i64,)> = tx
+        .fetch_optional(
+            sql("SELECT size FROM batches WHERE first = $1 AND id = $2").bind(as_i64(first)).bind(batch),
+        )
+        .await?;
+    let remembered = head.size < first + REMEMBERED;
+    Ok(found.map(|_| true).or_else(|| remembered.then_some(false)))
+}
+
+/// Sizes and indices are BIGINT in the database; a log of 2^63 entries will not be seen.
+fn as_i64(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,1 @@
+//! What can be tried of the writer without another process.

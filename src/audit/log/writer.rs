@@ -1,0 +1,494 @@
+//! The writer's side: one transaction after the other, with all that waits.
+
+use std::{collections::VecDeque, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    Head, OnBrokenDisk, growth,
+    job::{Job, is_the_databases},
+    not_recorded, outcome_unknown, rows,
+};
+use crate::{
+    audit::{
+        entry::{Sealed, seal},
+        tree::leaf_hash,
+        unit::{Authority, FactsOfNow, Work},
+    },
+    base::{Ambient, Problem, ProblemKind, Result, Timestamp, ids::BatchId, time::Stopwatch},
+    store::{Database, Reserve, StoreError, WriteTx, sql},
+};
+
+/// How many units share a transaction at most.
+const LARGEST_BATCH: usize = 1024;
+/// After which time a transaction takes no further units.
+const FULL_AFTER: Duration = Duration::from_millis(300);
+/// How long a unit may run: it holds up all others.
+const LONGEST_UNIT: Duration = Duration::from_millis(500);
+/// How long the first transaction of a batch may take up to its commit. A little more than the 1 s after
+/// which the database takes the head away from a replica that hangs.
+const FIRST_TRY: Duration = Duration::from_millis(1300);
+/// How long all of them may take up to the commit.
+const ALL_TRIES: Duration = Duration::from_millis(1800);
+/// How long a commit may take before it is looked for.
+const COMMIT: Duration = Duration::from_millis(1500);
+/// How long a commit that was not answered is looked for.
+const LOOK: Duration = Duration::from_millis(1500);
+/// How often the reserve is tried to be filled again.
+const FILL_EVERY: Duration = Duration::from_millis(250);
+
+/// What the writer is told.
+pub(super) enum Message {
+    /// To do a unit.
+    Job(Job),
+    /// To say when all that came before is done.
+    Drain(oneshot::Sender<()>),
+}
+
+/// What waits for the writer, in the order in which it came.
+struct Inbox {
+    messages: mpsc::Receiver<Message>,
+    waiting: VecDeque<Job>,
+    drains: Vec<oneshot::Sender<()>>,
+}
+
+impl Inbox {
+    /// All that waits now, up to the largest batch; nothing where nobody is left to come.
+    async fn next_batch(&mut self) -> Option<Vec<Job>> {
+        self.take_what_is_there().await;
+        while self.waiting.is_empty() {
+            for drained in self.drains.drain(..) {
+                // Whoever waited may have gone.
+                let _ = drained.send(());
+            }
+            let message = self.messages.recv().await?;
+            self.sort(message);
+            self.take_what_is_there().await;
+        }
+        let count = LARGEST_BATCH.min(self.waiting.len());
+        Some(self.waiting.drain(..count).collect())
+    }
+
+    /// Those who were answered together come again together: as long as more of them get to it in one
+    /// turn of the runtime, they are let.
+    async fn take_what_is_there(&mut self) {
+        while self.waiting.len() < LARGEST_BATCH {
+            tokio::task::yield_now().await;
+            let before = self.waiting.len();
+            while let Ok(message) = self.messages.try_recv() {
+                self.sort(message);
+            }
+            if self.waiting.len() == before {
+                break;
+            }
+        }
+    }
+
+    fn sort(&mut self, message: Message) {
+        match message {
+            Message::Job(job) => self.waiting.push_back(job),
+            Message::Drain(drained) => self.drains.push(drained),
+        }
+    }
+}
+
+/// Units on their way through one transaction.
+struct Batch {
+    id: BatchId,
+    since: Stopwatch,
+    tries: usize,
+    jobs: Vec<Job>,
+    /// Those that found the transaction full.
+    later: Vec<Job>,
+}
+
+impl Batch {
+    /// How long it may go on up to the commit.
+    fn time_left(&self) -> Duration {
+        let whole = if self.tries == 0 { FIRST_TRY } else { ALL_TRIES };
+        whole.saturating_sub(self.since.elapsed())
+    }
+
+    fn is_full(&self) -> bool {
+        self.since.elapsed() > FULL_AFTER && self.tries == 0
+    }
+
+    /// Leaves those from `index` on to a later transaction.
+    fn put_off(&mut self, index: usize) {
+        let mut later = self.jobs.split_off(index);
+        later.append(&mut self.later);
+        self.later = later;
+    }
+
+    /// Refuses some of them. They are answered at once.
+    fn refuse(&mut self, which: impl Fn(&Job) -> bool, problem: &Problem) {
+        for mut job in self.jobs.extract_if(.., |job| which(job)) {
+            job.unit.refuse(problem.clone());
+            job.unit.answer();
+        }
+    }
+}
+
+/// All that is done but the commit.
+struct Prepared {
+    tx: WriteTx,
+    from: Head,
+    to: Head,
+    /// Which units did their work.
+    done: Vec<usize>,
+}
+
+/// A transaction that came to nothing, and whether that is certain.
+enum Failed {
+    /// Nothing was committed.
+    Nothing(StoreError),
+    /// The log is not what it was.
+    Altered(Problem),
+    /// Nothing was committed, because somebody gave up at the last moment.
+    Withdrawn,
+    /// The commit was sent and not answered.
+    Unknown,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Nothing(error)
+    }
+}
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        match problem.kind {
+            ProblemKind::DatabaseUnavailable => Self::Nothing(StoreError::Unavailable(problem.detail)),
+            ProblemKind::NotRecorded => Self::Nothing(StoreError::NoRoom(problem.detail)),
+            ProblemKind::LogAltered => Self::Altered(problem),
+            _ => Self::Nothing(StoreError::Refused(problem.detail)),
+        }
+    }
+}
+
+impl Failed {
+    fn to_problem(&self) -> Problem {
+        match self {
+            Self::Nothing(error) => not_recorded(error),
+            Self::Altered(problem) => problem.clone(),
+            Self::Withdrawn => not_recorded("the database does not answer in time"),
+            Self::Unknown => outcome_unknown(),
+        }
+    }
+}
+
+pub(super) struct Writer {
+    database: Database,
+    ambient: Ambient,
+    facts: Arc<dyn FactsOfNow>,
+    broken: OnBrokenDisk,
+    head: watch::Sender<Head>,
+    reserve: Option<Reserve>,
+    /// Since when the disk is known to be full; set anew whenever it is tried.
+    scarce: Option<Stopwatch>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        database: Database,
+        ambient: Ambient,
+        facts: Arc<dyn FactsOfNow>,
+        broken: OnBrokenDisk,
+        head: watch::Sender<Head>,
+    ) -> Self {
+        let reserve = database.reserve();
+        Self { database, ambient, facts, broken, head, reserve, scarce: None }
+    }
+
+    /// Sees to it that there is a log, and how far it has come.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        let mut tx = self.database.begin_write().await?;
+        rows::begin_empty(&mut tx, &self.head.borrow().clone()).await?;
+        let (_, head) = rows::take_head(&mut tx).await?;
+        tx.commit().await?;
+        self.head.send_replace(head);
+        if let Some(reserve) = &self.reserve
+            && let Err(error) = reserve.fill().await
+        {
+            tracing::warn!(%error, "the disk is nearly full: nothing is kept back for revocations");
+            self.scarce = Some(Stopwatch::start());
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write(mut self, messages: mpsc::Receiver<Message>) {
+        let mut inbox = Inbox { messages, waiting: VecDeque::new(), drains: Vec::new() };
+        while let Some(mut jobs) = inbox.next_batch().await {
+            jobs.retain(|job| job.state.take_up());
+            // A fault of ours must not be the end of all writing.
+            let settled = AssertUnwindSafe(self.settle(jobs)).catch_unwind().await;
+            let Ok(later) = settled else {
+                tracing::error!("the log's writer panicked over a batch");
+                continue;
+            };
+            for job in later.into_iter().rev() {
+                job.state.put_back();
+                inbox.waiting.push_front(job);
+            }
+        }
+    }
+
+    /// Brings units to their end and answers them; those that are to come later are handed back.
+    async fn settle(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let (id, since) = (self.ambient.id(), Stopwatch::start());
+        let mut batch = Batch { id, since, tries: 0, jobs, later: Vec::new() };
+        self.spare_the_reserve(&mut batch).await;
+        while !batch.jobs.is_empty() {
+            match self.attempt(&mut batch).await {
+                Ok(head) => {
+                    growth::publish(&self.head, head);
+                    break;
+                }
+                Err(failed) if self.may_go_on(&mut batch, &failed).await => {}
+                Err(failed) => {
+                    let problem = failed.to_problem();
+                    tracing::warn!(%problem, units = batch.jobs.len(), "a batch was not recorded");
+                    batch.refuse(|_| true, &problem);
+                }
+            }
+        }
+        for job in batch.jobs {
+            job.unit.answer();
+        }
+        batch.later
+    }
+
+    /// Prepares, commits, and where the commit is not answered, looks.
+    async fn attempt(&self, batch: &mut Batch) -> Result<Head, Failed> {
+        let prepared = within(batch.time_left(), self.prepare(batch)).await??;
+        let Prepared { tx, from, to, done } = prepared;
+        if done.is_empty() {
+            // Everybody was refused. Where undoing fails, the connection goes, which undoes it, too.
+            drop(within(COMMIT, tx.roll_back()).await);
+            return Ok(from);
+        }
+        if !commit_is_wanted(&batch.jobs, &done) {
+            return Err(Failed::Withdrawn);
+        }
+        let outcome = match within(COMMIT, tx.commit()).await {
+            Ok(Ok(())) => return Ok(to),
+            Ok(Err(why)) | Err(why) => self.look(batch.id, from.size, why).await,
+        };
+        if matches!(outcome, Err(Failed::Nothing(_))) {
+            done.iter().for_each(|index| batch.jobs[*index].state.undone());
+        }
+        outcome
+    }
+
+    /// Whether a batch whose transaction came to nothing is to be run again.
+    async fn may_go_on(&mut self, batch: &mut Batch, failed: &Failed) -> bool {
+        batch.jobs.retain(|job| !job.state.is_given_up());
+        match failed {
+            Failed::Withdrawn => true,
+            Failed::Nothing(error @ StoreError::Broken(_)) => {
+                (self.broken)(error);
+                false
+            }
+            Failed::Nothing(StoreError::NoRoom(_)) => self.live_on_the_reserve(batch).await,
+            // A connection was lost, or a replica held the head for too long: the units run again.
+            Failed::Nothing(error) if error.may_pass() && batch.tries == 0 => {
+                tracing::debug!(%error, "a batch is tried again");
+                batch.tries = 1;
+                !batch.time_left().is_zero()
+            }
+            Failed::Nothing(_) | Failed::Altered(_) | Failed::Unknown => false,
+        }
+    }
+
+    /// The disk is full: what takes something away goes on in the room that was kept for it.
+    async fn live_on_the_reserve(&mut self, batch: &mut Batch) -> bool {
+        let before = self.scarce.replace(Stopwatch::start());
+        let Some(reserve) = &self.reserve else { return false };
+        if before.is_none() {
+            tracing::error!("the disk is full: nothing is recorded any more but what takes rights away");
+        }
+        let released = reserve.release().await;
+        let was_tried = std::mem::replace(&mut batch.tries, 1) == 1;
+        batch.refuse(|job| !job.takes_away(), &not_recorded("the disk is full"));
+        released.is_ok() && !was_tried
+    }
+
+    /// While the disk is full, nothing else gets the room that revocations need.
+    async fn spare_the_reserve(&mut self, batch: &mut Batch) {
+        let (Some(since), Some(reserve)) = (self.scarce, &self.reserve) else { return };
+        let is_time = since.elapsed() >= FILL_EVERY;
+        if is_time && within(COMMIT, reserve.fill()).await.is_ok_and(|filled| filled.is_ok()) {
+            tracing::info!("there is room on the disk again");
+            self.scarce = None;
+            return;
+        }
+        if is_time {
+            self.scarce = Some(Stopwatch::start());
+        }
+        batch.refuse(|job| !job.takes_away(), &not_recorded("the disk is full"));
+    }
+
+    /// One transaction up to its commit: the units, each in a savepoint, then their entries.
+    async fn prepare(&self, batch: &mut Batch) -> Result<Prepared, Failed> {
+        let mut tx = self.database.begin_write().await?;
+        let (mut edge, from) = rows::take_head(&mut tx).await?;
+        let now = self.ambient.now().max(from.time);
+        let alone = batch.jobs.len() == 1;
+        let (mut sealed, mut done) = (Vec::new(), Vec::new());
+        for index in 0..batch.jobs.len() {
+            if batch.is_full() {
+                batch.put_off(index);
+                break;
+            }
+            let job = &mut batch.jobs[index];
+            let entries = if alone {
+                self.run_bounded(&mut tx, job, now).await?
+            } else {
+                self.run_in_savepoint(&mut tx, job, now).await?
+            };
+            if let Some(entries) = entries {
+                sealed.extend(entries);
+                done.push(index);
+            }
+        }
+        let mut to = from.clone();
+        if !done.is_empty() {
+            rows::append(&mut tx, from.size, &sealed).await?;
+            sealed.iter().for_each(|entry| edge.push(leaf_hash(&entry.leaf)));
+            to = Head { size: edge.size(), root: edge.root(), time: now };
+            rows::move_head(&mut tx, &from, &to, &edge, batch.id).await?;
+            rows::note_batch(&mut tx, &from, &to, batch.id).await?;
+        }
+        Ok(Prepared { tx, from, to, done })
+    }
+
+    /// Runs a unit among others: what it did alone is undone where it refuses.
+    async fn run_in_savepoint(
+        &self,
+        tx: &mut WriteTx,
+        job: &mut Job,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Sealed>>, Failed> {
+        tx.execute(sql("SAVEPOINT unit")).await?;
+        if let Some(sealed) = self.run_bounded(tx, job, now).await? {
+            match tx.execute(sql("RELEASE SAVEPOINT unit")).await {
+                Ok(_) => return Ok(Some(sealed)),
+                // PostgreSQL: a statement of the unit failed, and it did not mind.
+                Err(StoreError::Refused(_)) => job.unit.refuse(Problem::internal(
+                    "a unit of work went on after a failed statement; nothing was changed",
+                )),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tx.execute(sql("ROLLBACK TO SAVEPOINT unit")).await?;
+        tx.execute(sql("RELEASE SAVEPOINT unit")).await?;
+        Ok(None)
+    }
+
+    /// Runs a unit: what it drafted, or nothing where it refused. Neither its panic nor its slowness
+    /// is anybody else's concern.
+    async fn run_bounded(
+        &self,
+        tx: &mut WriteTx,
+        job: &mut Job,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Sealed>>, Failed> {
+        let running = AssertUnwindSafe(self.run_confirmed(tx, job, now)).catch_unwind();
+        match tokio::time::timeout(LONGEST_UNIT, running).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => {
+                job.unit.refuse(Problem::internal("a unit of work panicked; nothing was changed"));
+                Ok(None)
+            }
+            Err(_) => {
+                let limit = LONGEST_UNIT.as_millis();
+                job.unit.refuse(not_recorded(format!("it took longer than {limit} ms")));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads the facts again, then runs.
+    async fn run_confirmed(
+        &self,
+        tx: &mut WriteTx,
+        job: &mut Job,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Sealed>>, Failed> {
+        if let Authority::Permit(permit) = job.unit.authority()
+            && let Err(problem) = self.facts.confirm(tx, permit, now).await
+        {
+            if is_the_databases(&problem) {
+                return Err(problem.into());
+            }
+            job.unit.refuse(problem);
+            return Ok(None);
+        }
+        let mut work = Work::new(tx, &self.ambient, now);
+        let ran = job.unit.run(&mut work).await;
+        if let Some(error) = work.failure.take() {
+            return Err(error.into());
+        }
+        let drafts = std::mem::take(&mut work.drafts);
+        if !ran {
+            return Ok(None);
+        }
+        let authority = job.unit.authority();
+        let sealed: Result<Vec<Sealed>> =
+            drafts.into_iter().map(|draft| seal(draft, &authority, &self.ambient, now)).collect();
+        match sealed {
+            Ok(sealed) if !sealed.is_empty() => return Ok(Some(sealed)),
+            Ok(_) => {
+                job.unit.refuse(Problem::internal("a unit of work drafted no entry; nothing was changed"));
+            }
+            Err(problem) => job.unit.refuse(problem),
+        }
+        Ok(None)
+    }
+
+    /// Finds out whether a commit that was not answered happened after all: never by guessing.
+    async fn look(&self, id: BatchId, first: u64, why: StoreError) -> Result<Head, Failed> {
+        if let StoreError::Broken(_) = why {
+            return Err(why.into());
+        }
+        let since = Stopwatch::start();
+        while let Some(left) = LOOK.checked_sub(since.elapsed()) {
+            match within(left, self.look_once(id, first)).await {
+                Ok(Ok((Some(true), head))) => return Ok(head),
+                Ok(Ok((Some(false), _))) => return Err(why.into()),
+                Ok(Ok((None, _))) => break,
+                Ok(Err(_)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        tracing::error!(%why, "whether a batch was committed could not be found out");
+        Err(Failed::Unknown)
+    }
+
+    /// With the head locked, the transaction that is looked for has ended, one way or the other.
+    async fn look_once(&self, id: BatchId, first: u64) -> Result<(Option<bool>, Head), Failed> {
+        let mut tx = self.database.begin_write().await?;
+        let (_, head) = rows::take_head(&mut tx).await?;
+        let found = rows::find_batch(&mut tx, first, id, &head).await?;
+        tx.roll_back().await?;
+        Ok((found, head))
+    }
+}
+
+/// Whether all who did their work still wait; from here on, nobody who gives up can be certain.
+fn commit_is_wanted(jobs: &[Job], done: &[usize]) -> bool {
+    let wanted: Vec<bool> = done.iter().map(|index| jobs[*index].state.commit()).collect();
+    if wanted.iter().all(|wanted| *wanted) {
+        return true;
+    }
+    done.iter().for_each(|index| jobs[*index].state.undone());
+    false
+}
+
+/// Awaits the database, and not for ever.
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, work)
+        .await
+        .map_err(|_| StoreError::Unavailable("the database does not answer in time".to_owned()))
+}
