@@ -12,6 +12,7 @@ pub mod cli;
 pub mod client;
 pub mod dev;
 pub mod identity;
+pub mod keys;
 pub mod notify;
 pub mod policy;
 pub mod revocation;

@@ -38,6 +38,7 @@ use crate::{
     },
     catalog::Catalog,
     identity::ServicePermits,
+    keys::Keys,
     policy::Permit,
     store::Database,
 };
@@ -70,6 +71,12 @@ pub trait Values: Send + Sync {
 pub trait Mac: Send + Sync {
     /// HMAC-SHA-256 over `parts` under a key for `purpose`; parts are told apart.
     fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32];
+}
+
+impl Mac for Keys {
+    fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        Self::mac(self, purpose, parts)
+    }
 }
 
 /// What the broker works with.

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::base::Result;
+use crate::{base::Result, keys::Keys};
 
 /// What this room needs of the keys.
 pub trait Sealing: Send + Sync {
@@ -15,4 +15,18 @@ pub trait Sealing: Send + Sync {
     fn unseal(&self, purpose: &str, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>>;
     /// A keyed digest.
     fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32];
+}
+
+impl Sealing for Keys {
+    fn seal(&self, purpose: &str, aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        Self::seal(self, purpose, aad, plain)
+    }
+
+    fn unseal(&self, purpose: &str, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        Self::unseal(self, purpose, aad, sealed)
+    }
+
+    fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        Self::mac(self, purpose, parts)
+    }
 }
