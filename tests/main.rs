@@ -2,6 +2,7 @@
 //! which servers there are.
 
 mod cli;
+mod log;
 mod peers;
 mod support;
 
@@ -13,7 +14,7 @@ use peers::Peers;
 /// What a module's tests are with the servers that there are.
 type Trials = fn(&Arc<Peers>) -> Vec<Trial>;
 
-const MODULES: &[Trials] = &[cli::trials, support::trials];
+const MODULES: &[Trials] = &[cli::trials, log::trials, support::trials];
 
 fn main() {
     let arguments = Arguments::from_args();

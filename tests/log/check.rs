@@ -1,0 +1,98 @@
+//! One reader that believes nothing: it walks the whole log and says what is wrong. It shares no code
+//! with appending but the hash.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use port_control::{
+    audit::{Hash, Opening, leaf_hash, node_hash},
+    store::{Database, sql},
+};
+
+#[derive(sqlx::FromRow)]
+struct EntryRow {
+    idx: i64,
+    leaf: Vec<u8>,
+    time: i64,
+    action: String,
+    decision: String,
+    body: String,
+}
+
+/// What is in the log, as it opens.
+pub struct Entry {
+    pub action: String,
+    pub decision: String,
+    pub actor: String,
+    pub payload: serde_json::Value,
+}
+
+/// Walks the log: indices without a gap, times that do not run back, every opening as committed, and the
+/// root that the head says.
+pub async fn walk(database: &Database) -> Result<Vec<Entry>> {
+    let rows: Vec<EntryRow> = database
+        .fetch_all(sql("SELECT e.idx, e.leaf, e.time, e.action, e.decision, o.body FROM entries e \
+             LEFT JOIN openings o ON o.entry = e.idx ORDER BY e.idx"))
+        .await?;
+    let (size, root): (i64, Vec<u8>) = database
+        .fetch_optional(sql("SELECT size, root FROM log_head WHERE id = 1"))
+        .await?
+        .context("no head")?;
+    ensure!(usize::try_from(size)? == rows.len(), "the head says {size}, there are {}", rows.len());
+    let (mut entries, mut leaves, mut latest) = (Vec::new(), Vec::new(), 0);
+    for (place, row) in rows.iter().enumerate() {
+        ensure!(usize::try_from(row.idx)? == place, "a gap: {} at {place}", row.idx);
+        ensure!(row.time >= latest, "time runs back at {place}");
+        latest = row.time;
+        leaves.push(leaf_hash(&row.leaf));
+        entries.push(open(row).with_context(|| format!("entry {place}"))?);
+    }
+    ensure!(root == root_of(&leaves), "the root is not that of the entries");
+    check_batches(database, size).await?;
+    Ok(entries)
+}
+
+/// Batches follow each other without gap or overlap.
+async fn check_batches(database: &Database, size: i64) -> Result<()> {
+    let batches: Vec<(i64, i64)> =
+        database.fetch_all(sql("SELECT first, size FROM batches ORDER BY first")).await?;
+    let mut next = batches.first().map_or(size, |(first, _)| *first);
+    for (first, count) in batches {
+        ensure!(first == next, "a batch begins at {first}, not at {next}");
+        next += count;
+    }
+    ensure!(next == size, "the batches end at {next}, the log at {size}");
+    Ok(())
+}
+
+fn open(row: &EntryRow) -> Result<Entry> {
+    let leaf: serde_json::Value = serde_json::from_slice(&row.leaf)?;
+    let openings: BTreeMap<String, Opening> = serde_json::from_str(&row.body)?;
+    let commitments = leaf["commitments"].as_object().context("no commitments")?;
+    ensure!(commitments.len() == openings.len(), "an opening too many or too few");
+    for (field, opening) in &openings {
+        let committed = commitments.get(field).and_then(|it| it.as_str());
+        let found: String = opening.commitment(field).iter().map(|byte| format!("{byte:02x}")).collect();
+        ensure!(committed == Some(found.as_str()), "{field} is not what was committed");
+    }
+    ensure!(leaf["action"] == row.action && leaf["time"] == row.time, "a column is not as the leaf");
+    let payload = openings.get("payload").map_or("null", |it| it.value.as_str());
+    Ok(Entry {
+        action: row.action.clone(),
+        decision: row.decision.clone(),
+        actor: openings["actor"].value.clone(),
+        payload: serde_json::from_str(payload)?,
+    })
+}
+
+/// The definition of RFC 6962, section 2.1.
+fn root_of(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => port_control::audit::Edge::empty().root(),
+        [leaf] => *leaf,
+        _ => {
+            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+            node_hash(&root_of(left), &root_of(right))
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The one way to write, under everything that can happen to it.
+
+mod check;
+mod disk;
+mod outages;
+mod replicas;
+mod site;
+mod writing;
+
+use std::sync::Arc;
+
+use libtest_mimic::Trial;
+
+use crate::peers::Peers;
+
+/// All of them.
+pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
+    [writing::trials(peers), replicas::trials(peers), outages::trials(peers), disk::trials(peers)]
+        .into_iter()
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,134 @@
+//! PostgreSQL killed, paused, cut off, and started again in the middle of everything: every answer comes
+//! in time, nothing that was acknowledged is missing, nothing that was refused is there, and work goes on
+//! by itself.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Result, ensure};
+use futures::future::join_all;
+use libtest_mimic::Trial;
+use port_control::base::{Problem, ProblemKind, time::Stopwatch};
+
+use super::site::{ANSWERED, Site, check_answers, is_bounded};
+use crate::{
+    peers::{Peers, Postgres, Private},
+    support::{Given, on_postgres, trial},
+};
+
+pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
+    let mut trials = on_postgres(peers, "log::connections_that_are_cut_lose_nothing", cut);
+    if peers.postgres.is_some() {
+        trials.push(trial("log::postgres_that_is_paused_is_bounded_and_heals", paused));
+        trials.push(trial("log::postgres_that_is_killed_loses_nothing_and_heals", killed));
+    }
+    trials
+}
+
+type Answers = Vec<(String, Result<(), Problem>)>;
+
+/// Sixteen writers until `until`, each act answered in time.
+async fn load(site: &Site, label: &str, until: Duration) -> Result<Answers> {
+    let since = Stopwatch::start();
+    let writers = (0..16).map(|writer| async move {
+        let (mut answers, mut slowest) = (Vec::new(), Duration::ZERO);
+        for n in 0.. {
+            if since.elapsed() > until {
+                break;
+            }
+            let name = format!("{label}-{writer}-{n}");
+            let (answer, took) = site.timed(&name).await;
+            slowest = slowest.max(took);
+            if answer.is_err() {
+                // Whoever was refused at once does not hammer.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answers.push((name, answer));
+        }
+        (answers, slowest)
+    });
+    let all = join_all(writers).await;
+    for (_, slowest) in &all {
+        ensure!(*slowest < ANSWERED, "an answer took {slowest:?}");
+    }
+    Ok(all.into_iter().flat_map(|(answers, _)| answers).collect())
+}
+
+/// Every connection is ended, again and again. What was running is run once more on a new one.
+async fn cut(given: Given) -> Result<()> {
+    let site = Site::open(given.open().await?).await?;
+    let cutting = async {
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            given.disconnect_all().await?;
+        }
+        anyhow::Ok(())
+    };
+    let (answers, cut) = tokio::join!(load(&site, "cut", Duration::from_secs(3)), cutting);
+    cut?;
+    let answers = answers?;
+    check_answers(&site, &answers).await?;
+    let failed = answers.iter().filter(|(_, answer)| answer.is_err()).count();
+    ensure!(failed == 0, "{failed} of {} were not recorded", answers.len());
+    Ok(())
+}
+
+/// A server that this test may torment, with a log on it.
+async fn torment() -> Result<(Private<Postgres>, Site)> {
+    let server = Postgres::start_private().await?;
+    let database = port_control::store::Database::open(&server.url).await?;
+    database.migrate().await?;
+    let site = Site::open(database).await?;
+    site.note("before").await?;
+    Ok((server, site))
+}
+
+/// Waits until acts are taken again, without anyone's help.
+async fn healed(site: &Site) -> Result<()> {
+    let since = Stopwatch::start();
+    for n in 0.. {
+        let (answer, took) = site.timed(&format!("healed-{n}")).await;
+        ensure!(took < ANSWERED, "an answer took {took:?}");
+        match answer {
+            Ok(()) => break,
+            Err(problem) if since.elapsed() > Duration::from_secs(5) => return Err(problem.into()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    Ok(())
+}
+
+async fn paused() -> Result<()> {
+    let (server, site) = torment().await?;
+    let pausing = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        server.pause();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        server.resume();
+    };
+    let (answers, ()) = tokio::join!(load(&site, "paused", Duration::from_secs(7)), pausing);
+    let answers = answers?;
+    ensure!(answers.iter().any(|(_, it)| it.as_ref().is_err_and(is_bounded)), "the pause was not felt");
+    healed(&site).await?;
+    check_answers(&site, &answers).await
+}
+
+async fn killed() -> Result<()> {
+    let (mut server, site) = torment().await?;
+    for round in 0..3 {
+        let killing = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            server.kill();
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            server.start_again().await
+        };
+        let label = format!("killed-{round}");
+        let (answers, started) = tokio::join!(load(&site, &label, Duration::from_secs(4)), killing);
+        started?;
+        let answers = answers?;
+        let refused = |problem: &Problem| problem.is(ProblemKind::NotRecorded);
+        ensure!(answers.iter().any(|(_, it)| it.as_ref().is_err_and(refused)), "the kill was not felt");
+        healed(&site).await?;
+        check_answers(&site, &answers).await?;
+    }
+    Ok(())
+}
