@@ -4,6 +4,7 @@
 mod cli;
 mod log;
 mod peers;
+mod rules;
 mod support;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use peers::Peers;
 /// What a module's tests are with the servers that there are.
 type Trials = fn(&Arc<Peers>) -> Vec<Trial>;
 
-const MODULES: &[Trials] = &[cli::trials, log::trials, support::trials];
+const MODULES: &[Trials] = &[cli::trials, log::trials, rules::trials, support::trials];
 
 fn main() {
     let arguments = Arguments::from_args();

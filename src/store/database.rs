@@ -26,8 +26,17 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// Tables that may be written without an entry, because they say nothing about who may do what:
 /// cursors, claims, when something was last seen, answers kept for repeats, pending sign-ins, what is
 /// derived from the log, and what is there before a log is: keys, and the mark that `dev` leaves.
-pub const UNRECORDED: &[&str] =
-    &["checkpoints", "cursors", "idempotency", "keys", "last_seen", "marks", "outbox", "pending_logins", "pending_sign_ins"];
+pub const UNRECORDED: &[&str] = &[
+    "checkpoints",
+    "cursors",
+    "idempotency",
+    "keys",
+    "last_seen",
+    "marks",
+    "outbox",
+    "pending_logins",
+    "pending_sign_ins",
+];
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

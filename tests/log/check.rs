@@ -72,7 +72,7 @@ fn open(row: &EntryRow) -> Result<Entry> {
     ensure!(commitments.len() == openings.len(), "an opening too many or too few");
     for (field, opening) in &openings {
         let committed = commitments.get(field).and_then(|it| it.as_str());
-        let found: String = opening.commitment(field).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = port_control::base::hex::encode(&opening.commitment(field));
         ensure!(committed == Some(found.as_str()), "{field} is not what was committed");
     }
     ensure!(leaf["action"] == row.action && leaf["time"] == row.time, "a column is not as the leaf");

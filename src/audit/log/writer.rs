@@ -277,7 +277,9 @@ impl Writer {
             Ok(Err(why)) | Err(why) => self.look(batch.id, from.size, why).await,
         };
         if matches!(outcome, Err(Failed::Nothing(_))) {
-            done.iter().for_each(|index| batch.jobs[*index].state.undone());
+            for index in &done {
+                batch.jobs[*index].state.undone();
+            }
         }
         outcome
     }
@@ -356,7 +358,9 @@ impl Writer {
         let mut to = from.clone();
         if !done.is_empty() {
             rows::append(&mut tx, from.size, &sealed).await?;
-            sealed.iter().for_each(|entry| edge.push(leaf_hash(&entry.leaf)));
+            for entry in &sealed {
+                edge.push(leaf_hash(&entry.leaf));
+            }
             to = Head { size: edge.size(), root: edge.root(), time: now };
             rows::move_head(&mut tx, &from, &to, &edge, batch.id).await?;
             rows::note_batch(&mut tx, &from, &to, batch.id).await?;
@@ -482,7 +486,9 @@ fn commit_is_wanted(jobs: &[Job], done: &[usize]) -> bool {
     if wanted.iter().all(|wanted| *wanted) {
         return true;
     }
-    done.iter().for_each(|index| jobs[*index].state.undone());
+    for index in done {
+        jobs[*index].state.undone();
+    }
     false
 }
 
