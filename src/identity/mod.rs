@@ -26,11 +26,11 @@ use limit::Limit;
 use oidc::Providers;
 use url::Url;
 
+pub use crate::policy::ServicePermits;
 pub use caller::{Caller, GroupRow, PersonRow, SessionFacts};
 pub use cli_login::{LoginWish, PendingLogin};
 pub use oidc::{BegunSignIn, Callback, ProviderSignOut, SignInWish, SignedIn};
 pub use people::{Person, PersonAddress};
-pub use crate::policy::ServicePermits;
 pub use recovery::RecoveryRight;
 pub use sealing::Sealing;
 pub use sessions::{NewSession, Session, SessionKind};

@@ -1,0 +1,152 @@
+//! The least that Port Control has to be allowed in Vault, as a policy and as what is checked.
+
+use std::fmt::Write;
+
+use super::place::{checked, trim};
+use crate::base::Result;
+
+/// A place that somebody else made and that a file declares.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ForeignPath {
+    /// The KV v2 mount.
+    pub mount: String,
+    /// The path below it.
+    pub path: String,
+    /// Whether its fields may be changed here, not only read.
+    pub writable: bool,
+}
+
+/// One path and what is done there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Need {
+    pub(super) path: String,
+    pub(super) capabilities: &'static [&'static str],
+}
+
+/// What is done below the mount of our own secrets.
+pub(super) const OURS: &[(&str, &[&str])] = &[
+    ("data", &["create", "read", "update"]),
+    ("metadata", &["create", "read", "update"]),
+    ("delete", &["update"]),
+    ("undelete", &["update"]),
+    ("destroy", &["update"]),
+];
+
+/// What is done with our own token. Vault's policy `default` has it too, but a role may go without.
+pub(super) const TOKEN: &[(&str, &[&str])] = &[
+    ("auth/token/lookup-self", &["read"]),
+    ("auth/token/renew-self", &["update"]),
+    ("sys/capabilities-self", &["update"]),
+];
+
+/// Everything that is needed, with `*` for every secret of ours.
+pub(super) fn needs(mount: &str, foreign: &[ForeignPath]) -> Result<Vec<Need>> {
+    let mount = checked("mount", mount)?;
+    let need = |path: String, capabilities| Need { path, capabilities };
+    let mut needs: Vec<Need> =
+        OURS.iter().map(|(part, can)| need(format!("{mount}/{part}/*"), can)).collect();
+    for place in merged(foreign) {
+        let (at, path) = (checked("mount", &place.mount)?, checked("path", &place.path)?);
+        let data: &[&str] = if place.writable { &["patch", "read"] } else { &["read"] };
+        needs.push(need(format!("{at}/data/{path}"), data));
+        needs.push(need(format!("{at}/metadata/{path}"), &["read"]));
+    }
+    needs.extend(TOKEN.iter().map(|(path, can)| need((*path).to_owned(), can)));
+    Ok(needs)
+}
+
+/// Several secrets may be fields of one path.
+fn merged(foreign: &[ForeignPath]) -> Vec<ForeignPath> {
+    let mut places: Vec<ForeignPath> = Vec::new();
+    for place in foreign {
+        let same = |it: &&mut ForeignPath| {
+            trim(&it.mount) == trim(&place.mount) && trim(&it.path) == trim(&place.path)
+        };
+        match places.iter_mut().find(same) {
+            Some(known) => known.writable |= place.writable,
+            None => places.push(place.clone()),
+        }
+    }
+    places.sort();
+    places
+}
+
+/// The policy, in HCL, for `vault policy write port-control -`. `mount` is that of our own secrets.
+///
+/// # Errors
+/// `invalid-request` for a mount or path that a policy would read as something else.
+pub fn least_policy(mount: &str, foreign: &[ForeignPath]) -> Result<String> {
+    let mut text = "# What Port Control needs in Vault or OpenBao, and nothing more.\n".to_owned();
+    for need in needs(mount, foreign)? {
+        let capabilities = need.capabilities.join("\", \"");
+        let _ = writeln!(text, "\npath \"{}\" {{\n  capabilities = [\"{capabilities}\"]\n}}", need.path);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn foreign(path: &str, writable: bool) -> ForeignPath {
+        ForeignPath { mount: "legacy".to_owned(), path: path.to_owned(), writable }
+    }
+
+    #[test]
+    fn the_policy_names_the_paths_and_nothing_else() {
+        let text = least_policy("port-control/", &[]).unwrap();
+        let paths: Vec<&str> = text.lines().filter(|line| line.starts_with("path")).collect();
+        assert_eq!(
+            paths,
+            [
+                r#"path "port-control/data/*" {"#,
+                r#"path "port-control/metadata/*" {"#,
+                r#"path "port-control/delete/*" {"#,
+                r#"path "port-control/undelete/*" {"#,
+                r#"path "port-control/destroy/*" {"#,
+                r#"path "auth/token/lookup-self" {"#,
+                r#"path "auth/token/renew-self" {"#,
+                r#"path "sys/capabilities-self" {"#,
+            ]
+        );
+        for beyond in ["sudo", "list", "\"delete\"", "patch", "deny"] {
+            assert!(!text.contains(beyond), "{beyond}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_place_may_be_changed_only_where_that_is_declared() {
+        let text = least_policy("kv", &[foreign("team/db", true), foreign("team/mail", false)]).unwrap();
+        let expected = r#"
+path "legacy/data/team/db" {
+  capabilities = ["patch", "read"]
+}
+
+path "legacy/metadata/team/db" {
+  capabilities = ["read"]
+}
+
+path "legacy/data/team/mail" {
+  capabilities = ["read"]
+}
+"#;
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn two_fields_of_one_place_are_one_path() {
+        let text = least_policy("kv", &[foreign("/team/db", false), foreign("team/db", true)]).unwrap();
+        assert_eq!(text.matches("legacy/data/team/db").count(), 1);
+        assert!(text.contains("patch"));
+    }
+
+    #[test]
+    fn abuse_35_a_place_that_is_a_pattern_is_no_policy() {
+        for bad in
+            ["*", "team/*", "+/db", "a\" { capabilities = [\"sudo\"] }", "{{identity.entity.id}}", "../sys"]
+        {
+            assert!(least_policy("kv", &[foreign(bad, false)]).is_err(), "{bad}");
+            assert!(least_policy(bad, &[]).is_err(), "{bad}");
+        }
+    }
+}
