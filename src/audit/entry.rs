@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use super::{Hash, unit::Authority};
+use super::{Hash, opened::place, unit::Authority};
 use crate::base::{
     Ambient, EnvironmentRef, Name, Problem, Result, SecretName, Timestamp, hex, ids::PersonId,
 };
@@ -212,6 +212,11 @@ pub(super) fn seal(
     }
     if let Some(grant) = authority.grant() {
         payload.insert("grant".into(), grant.to_string().into());
+    }
+    let at = (draft.application.as_deref(), draft.environment.as_deref(), draft.secret.as_deref());
+    if let Some(at) = place(at.0, at.1, at.2) {
+        // Search columns are held against this: a resource may be called by another name.
+        payload.insert("at".into(), at.into());
     }
     if let Some(request) = &draft.request {
         payload.insert("request".into(), request.as_str().into());

@@ -4,12 +4,23 @@
 //! transaction, appends the entries in that order, commits once, and wakes everybody. So commit order
 //! is log order, a lone client pays one fdatasync, and a thousand share it.
 
+pub mod checkpoint;
 mod entry;
 mod log;
+pub mod note;
+pub mod opened;
+pub mod proof;
+pub mod read;
+mod signer;
+pub mod tile;
 mod tree;
 mod unit;
+pub mod verify;
 
+pub use checkpoint::Checkpoint;
 pub use entry::{Draft, EntryKind, Opening};
 pub use log::{Head, Log};
+pub use note::VerifierKey;
+pub use signer::Signer;
 pub use tree::{Edge, Hash, leaf_hash, node_hash};
 pub use unit::{Authority, FactsOfNow, IntentOutcome, Unit, Work};

@@ -267,6 +267,15 @@ impl NewWrapping {
 }
 
 impl LogSigner {
+    /// The signer that belongs to a seed.
+    ///
+    /// # Panics
+    /// Never: any 32 bytes are a seed (RFC 8032, section 5.1.5).
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are a seed of Ed25519"))
+    }
+
     /// Signs a message.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {

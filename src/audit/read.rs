@@ -1,0 +1,388 @@
+//! Asking the log: filters, and pages that stay as they are while it grows.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Authority, Draft, Log, Unit, Work,
+    checkpoint::{Checkpoint, newest},
+    note::VerifierKey,
+    opened::{EntryRow, Opened, ROWS},
+    tile::{TreeReader, as_i64},
+    verify::{ExportEnd, ExportHeader, ExportLine},
+};
+use crate::{
+    base::{Problem, ProblemKind, Result, Timestamp, hex},
+    policy::{Action, Permit},
+    store::{Arg, Database, Query},
+};
+
+/// Most entries of a page.
+pub const LARGEST_PAGE: u32 = 500;
+/// Entries of an export that are read at once.
+const AT_ONCE: u64 = 256;
+
+/// Which entries. What is left out fits everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    /// Who acted: `per_…` or `service/broker`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Whom it is about: `per_…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// In which application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// In which environment; with `@TEAM` the copy of that team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// On which secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// What was done; `secret.` means everything that begins so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// `allow` or `deny`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// `act`, `denial`, `intent` or `outcome`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// By which trust scope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// For which request: `req_…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Not before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl Filter {
+    /// Refuses what could not mean anything.
+    ///
+    /// # Errors
+    /// `invalid-request`.
+    pub fn check(&self) -> Result<()> {
+        let known = |what: &str, value: Option<&str>, all: &[&str]| match value {
+            Some(value) if !all.contains(&value) => {
+                Err(Problem::invalid(format!("there is no {what} '{}'", value.escape_debug()))
+                    .remedy(format!("Say one of {}.", all.join(", "))))
+            }
+            _ => Ok(()),
+        };
+        known("decision", self.decision.as_deref(), &["allow", "deny"])?;
+        known("kind", self.kind.as_deref(), &["act", "denial", "intent", "outcome"])?;
+        match (self.since, self.until) {
+            (Some(since), Some(until)) if since > until => {
+                Err(Problem::invalid(format!("the time from {since} to {until} ends before it begins"))
+                    .remedy("Turn the two round."))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it leaves anything out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// As a condition on `entries e`; the first argument is `$1`.
+    fn condition(&self) -> (String, Vec<Arg>) {
+        let mut terms: Vec<String> = vec!["1 = 1".to_owned()];
+        let mut args: Vec<Arg> = Vec::new();
+        let equal = [
+            ("actor", &self.actor),
+            ("subject", &self.subject),
+            ("application", &self.application),
+            ("environment", &self.environment),
+            ("secret", &self.secret),
+            ("decision", &self.decision),
+            ("kind", &self.kind),
+            ("scope", &self.scope),
+            ("request", &self.request),
+        ];
+        for (column, value) in equal {
+            if let Some(value) = value {
+                args.push(value.into());
+                terms.push(format!("e.{column} = ${}", args.len()));
+            }
+        }
+        if let Some(action) = &self.action {
+            args.push(action.into());
+            let n = args.len();
+            terms.push(match action.ends_with('.') {
+                true => format!("substr(e.action, 1, {}) = ${n}", action.chars().count()),
+                false => format!("e.action = ${n}"),
+            });
+        }
+        for (time, compare) in [(self.since, ">="), (self.until, "<")] {
+            if let Some(time) = time {
+                args.push(time.into());
+                terms.push(format!("e.time {compare} ${}", args.len()));
+            }
+        }
+        (terms.join(" AND "), args)
+    }
+
+    fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// An entry, as readers get it. Every field that was committed to was recomputed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its place in the log; the first is 0.
+    pub index: u64,
+    /// When (RFC 3339).
+    pub time: Timestamp,
+    /// `act`, `denial`, `intent` or `outcome`.
+    pub kind: String,
+    /// What was done, dotted.
+    pub action: String,
+    /// `allow` or `deny`.
+    pub decision: String,
+    /// Who: `per_…` or `service/…`.
+    pub actor: Option<String>,
+    /// Whom it is about.
+    pub subject: Option<String>,
+    /// To what.
+    pub resource: Option<String>,
+    /// Where: `APPLICATION/ENVIRONMENT[@TEAM][/SECRET]`.
+    pub at: Option<String>,
+    /// By which trust scope.
+    pub scope: Option<String>,
+    /// For which request.
+    pub request: Option<String>,
+    /// Why, in the words of whoever did it. Text: never interpret it.
+    pub reason: Option<String>,
+    /// From where.
+    pub network: Option<String>,
+    /// What else is to be known.
+    pub payload: Map<String, Value>,
+    /// Fields that were forgotten.
+    pub forgotten: Vec<String>,
+    /// Fields whose openings are not there.
+    pub missing: Vec<String>,
+}
+
+impl Entry {
+    fn new(row: &EntryRow, opened: &Opened) -> Result<Self> {
+        let field = |name: &str| opened.field(name).map(str::to_owned);
+        let mut payload = opened.payload().map_err(|why| super::opened::entry_altered(row.index(), &why))?;
+        payload.remove("at");
+        payload.remove("scope");
+        payload.remove("request");
+        Ok(Self {
+            index: row.index(),
+            time: Timestamp::from_millis(row.time),
+            kind: row.kind.clone(),
+            action: row.action.clone(),
+            decision: row.decision.clone(),
+            actor: field("actor"),
+            subject: field("subject"),
+            resource: field("resource"),
+            at: row.place(),
+            scope: row.scope.clone(),
+            request: row.request.clone(),
+            reason: field("reason"),
+            network: field("network"),
+            payload,
+            forgotten: opened.forgotten.keys().cloned().collect(),
+            missing: opened.missing.clone(),
+        })
+    }
+}
+
+/// A page of entries, the newest first.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// They.
+    pub items: Vec<Entry>,
+    /// Where the next page begins: entries before this index. Nothing where there are none.
+    pub next: Option<u64>,
+}
+
+/// Records that the log was read.
+struct NoteReading {
+    permit: Permit,
+    action: &'static str,
+    filter: Value,
+}
+
+#[async_trait]
+impl Unit for NoteReading {
+    type Output = ();
+
+    fn authority(&self) -> Authority<'_> {
+        Authority::Permit(&self.permit)
+    }
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<()> {
+        work.record(Draft::act(self.action).resource("log").with("filter", self.filter.clone()));
+        Ok(())
+    }
+}
+
+/// Asks the log. Cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    database: Database,
+    log: Log,
+}
+
+impl Reader {
+    /// A reader of this log.
+    #[must_use]
+    pub fn new(database: Database, log: Log) -> Self {
+        Self { database, log }
+    }
+
+    async fn note(&self, permit: Permit, action: &'static str, filter: &Filter) -> Result<()> {
+        permit.expect(Action::ReadLog)?;
+        self.log.perform(NoteReading { permit, action, filter: filter.to_json() }).await
+    }
+
+    /// A page of entries, the newest first; those before index `before`. That the log was read is
+    /// recorded.
+    ///
+    /// # Errors
+    /// `invalid-request`; `log-altered` where an entry does not fit what lies beside it; else what
+    /// recording answers.
+    pub async fn entries(
+        &self,
+        permit: Permit,
+        filter: &Filter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Page> {
+        filter.check()?;
+        // Taken before reading is recorded, so that a page never begins with its own entry.
+        let before = before.unwrap_or_else(|| self.log.head().size);
+        self.note(permit, "log.read", filter).await?;
+        let limit = limit.clamp(1, LARGEST_PAGE);
+        let (condition, mut args) = filter.condition();
+        args.extend([as_i64(before).into(), i64::from(limit).into()]);
+        let (n, m) = (args.len() - 1, args.len());
+        let text = format!("{ROWS} WHERE {condition} AND e.idx < ${n} ORDER BY e.idx DESC LIMIT ${m}");
+        let rows: Vec<EntryRow> = self.database.fetch_all(Query::composed(text, args)).await?;
+        let items = rows.iter().map(|row| Entry::new(row, &row.open()?)).collect::<Result<Vec<_>>>()?;
+        let is_full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = items.last().map(|entry| entry.index).filter(|last| is_full && *last > 0);
+        Ok(Page { items, next })
+    }
+
+    /// Begins an export of what `filter` lets through, bound to the newest checkpoint. That it was made
+    /// is recorded first.
+    ///
+    /// # Errors
+    /// `conflict` where nothing was signed yet; else as [`Self::entries`].
+    pub async fn export(&self, permit: Permit, filter: Filter, key: &VerifierKey) -> Result<Export> {
+        filter.check()?;
+        self.note(permit, "log.exported", &filter).await?;
+        let note = newest(&self.database).await?.ok_or_else(nothing_signed)?;
+        let checkpoint = Checkpoint::open(&note, key)?;
+        let state = ExportState::Header(note);
+        Ok(Export { database: self.database.clone(), filter, checkpoint, next: 0, lines: 0, state })
+    }
+}
+
+/// No checkpoint was signed yet.
+pub(crate) fn nothing_signed() -> Problem {
+    Problem::new(ProblemKind::Conflict, "the log has no signed checkpoint yet")
+        .remedy("Try again in a second: it is signed after the first entry.")
+}
+
+/// An export under way: lines of JSON, a piece at a time.
+pub struct Export {
+    database: Database,
+    filter: Filter,
+    checkpoint: Checkpoint,
+    next: u64,
+    lines: u64,
+    state: ExportState,
+}
+
+enum ExportState {
+    Header(String),
+    Entries,
+    Done,
+}
+
+impl Export {
+    /// The next lines, each with its newline; nothing after the last.
+    ///
+    /// # Errors
+    /// `log-altered`: then the export has no last line, and verifying it says that it is cut off.
+    pub async fn next(&mut self) -> Result<Option<String>> {
+        match std::mem::replace(&mut self.state, ExportState::Entries) {
+            ExportState::Header(checkpoint) => line(&ExportHeader {
+                port_control_export: 1,
+                checkpoint,
+                filtered: !self.filter.is_empty(),
+                filter: self.filter.to_json(),
+            })
+            .map(Some),
+            ExportState::Entries if self.next < self.checkpoint.size => self.entries().await.map(Some),
+            ExportState::Entries => {
+                self.state = ExportState::Done;
+                line(&ExportEnd { entries: self.lines }).map(Some)
+            }
+            ExportState::Done => {
+                self.state = ExportState::Done;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn entries(&mut self) -> Result<String> {
+        let (condition, mut args) = self.filter.condition();
+        args.extend([as_i64(self.next).into(), as_i64(self.checkpoint.size).into(), as_i64(AT_ONCE).into()]);
+        let n = args.len();
+        let text = format!(
+            "{ROWS} WHERE {condition} AND e.idx >= ${} AND e.idx < ${} ORDER BY e.idx LIMIT ${n}",
+            n - 2,
+            n - 1
+        );
+        let rows: Vec<EntryRow> = self.database.fetch_all(Query::composed(text, args)).await?;
+        let is_last = rows.len() as u64 != AT_ONCE;
+        let mut text = String::new();
+        for row in &rows {
+            text.push_str(&self.entry(row).await?);
+        }
+        self.lines += rows.len() as u64;
+        self.next = match rows.last() {
+            Some(last) if !is_last => last.index() + 1,
+            _ => self.checkpoint.size,
+        };
+        Ok(text)
+    }
+
+    async fn entry(&self, row: &EntryRow) -> Result<String> {
+        row.open()?;
+        let proof = if self.filter.is_empty() {
+            None
+        } else {
+            let mut tree = TreeReader::new(&self.database, self.checkpoint.size);
+            Some(tree.inclusion(row.index()).await?.iter().map(|hash| hex::encode(hash)).collect())
+        };
+        let leaf = String::from_utf8(row.leaf.clone())
+            .map_err(|_| super::opened::entry_altered(row.index(), "it is no text"))?;
+        line(&ExportLine { index: row.index(), leaf, openings: row.openings()?, proof })
+    }
+}
+
+fn line(value: &impl Serialize) -> Result<String> {
+    let text =
+        serde_json::to_string(value).map_err(|e| Problem::internal(format!("writing an export: {e}")))?;
+    Ok(text + "\n")
+}

@@ -1,0 +1,229 @@
+//! Signing: after each commit, the newest head, once it is shown to have grown out of the last one.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Edge, Hash, Head,
+    checkpoint::{Checkpoint, keep, newest},
+    leaf_hash,
+    note::VerifierKey,
+    tile::{self, TreeReader, WIDTH, altered, as_i64, fold},
+};
+use crate::{
+    base::{Ambient, Problem, ProblemKind, Result, hex},
+    keys::LogSigner,
+    store::{Database, sql},
+};
+
+/// Between two checkpoints: many commits share one, and signing does not get into the way of writing.
+const BREATH: Duration = Duration::from_millis(250);
+/// After the database did not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Entries that are read at once.
+const AT_ONCE: u64 = 4096;
+
+/// Signs checkpoints and writes tiles. One for each process; several of them agree.
+pub struct Signer {
+    database: Database,
+    ambient: Ambient,
+    key: LogSigner,
+    verifier: VerifierKey,
+    tree: Option<Growing>,
+}
+
+/// The tree as far as it was signed: its edge, and of each level the hashes of the tile that is not
+/// complete yet.
+struct Growing {
+    edge: Edge,
+    open: Vec<Vec<Hash>>,
+}
+
+impl Signer {
+    /// The signer of the log `origin`.
+    ///
+    /// # Errors
+    /// `invalid-configuration` where the origin cannot be the name of a key.
+    pub fn new(database: Database, ambient: Ambient, key: LogSigner, origin: &str) -> Result<Self> {
+        let verifier = VerifierKey::new(origin, key.public_key()).map_err(|why| {
+            Problem::new(ProblemKind::InvalidConfiguration, why).remedy("Set [log] origin.")
+        })?;
+        Ok(Self { database, ambient, key, verifier, tree: None })
+    }
+
+    /// What its signatures are verified with.
+    #[must_use]
+    pub fn verifier(&self) -> &VerifierKey {
+        &self.verifier
+    }
+
+    /// Signs the newest head after each commit, until `stop`.
+    ///
+    /// # Errors
+    /// `log-altered` or `log-incomplete`: the log is not what was signed before. Nothing is signed any
+    /// more, and nothing should be done any more either.
+    pub async fn run(mut self, mut head: watch::Receiver<Head>, stop: CancellationToken) -> Result<()> {
+        loop {
+            let newest = head.borrow_and_update().clone();
+            let pause = match self.sign(&newest).await {
+                Ok(()) => BREATH,
+                Err(problem) if is_final(&problem) => {
+                    tracing::error!(%problem, "the log is not what was signed before: nothing is signed any more");
+                    return Err(problem);
+                }
+                Err(problem) => {
+                    tracing::warn!(%problem, "signing the log is tried again");
+                    head.mark_changed();
+                    AGAIN
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                grown = head.changed() => if grown.is_err() { return Ok(()) },
+            }
+        }
+    }
+
+    /// Signs `head`, which is committed, if it is news.
+    ///
+    /// # Errors
+    /// `log-altered`, `log-incomplete`: see [`Self::run`]; else a problem of the database.
+    pub async fn sign(&mut self, head: &Head) -> Result<()> {
+        let mut tree = match self.tree.take() {
+            Some(tree) => tree,
+            None => self.resume(head).await?,
+        };
+        if head.size <= tree.edge.size() {
+            self.tree = Some(tree);
+            return Ok(());
+        }
+        tree.grow(&self.database, head.size).await?;
+        if tree.edge.root() != head.root {
+            return Err(altered(format!(
+                "the log of {} entries has the root {}, and its head says {}",
+                head.size,
+                hex::encode(&tree.edge.root()),
+                hex::encode(&head.root)
+            )));
+        }
+        let checkpoint =
+            Checkpoint { origin: self.verifier.name().to_owned(), size: head.size, root: head.root };
+        keep(&self.database, head.size, &checkpoint.sign(&self.key), self.ambient.now()).await?;
+        self.tree = Some(tree);
+        Ok(())
+    }
+
+    /// The tree of the newest checkpoint, which our own key has signed.
+    async fn resume(&self, head: &Head) -> Result<Growing> {
+        let Some(note) = newest(&self.database).await? else { return Ok(Growing::empty()) };
+        let last = Checkpoint::open(&note, &self.verifier)?;
+        if last.size > head.size {
+            return Err(Problem::new(
+                ProblemKind::LogIncomplete,
+                format!(
+                    "the database was set back: {} entries were signed, {} are there",
+                    last.size, head.size
+                ),
+            ));
+        }
+        let tree = Growing::read(&self.database, last.size).await?;
+        if tree.edge.root() != last.root {
+            return Err(altered(format!(
+                "the first {} entries have the root {}, and {} was signed",
+                last.size,
+                hex::encode(&tree.edge.root()),
+                hex::encode(&last.root)
+            )));
+        }
+        Ok(tree)
+    }
+}
+
+fn is_final(problem: &Problem) -> bool {
+    problem.is(ProblemKind::LogAltered) || problem.is(ProblemKind::LogIncomplete)
+}
+
+impl Growing {
+    fn empty() -> Self {
+        Self { edge: Edge::empty(), open: vec![Vec::new()] }
+    }
+
+    /// The tree of `size` leaves from its tiles.
+    async fn read(database: &Database, size: u64) -> Result<Self> {
+        let missing = |level: u8| {
+            Problem::new(
+                ProblemKind::LogIncomplete,
+                format!("a tile of level {level} of the log is not there"),
+            )
+        };
+        let mut open = Vec::new();
+        for level in 0..=tile::HIGHEST_LEVEL {
+            let there = size >> (8 * u32::from(level));
+            let found = tile::hashes(database, level, there / WIDTH, there % WIDTH).await?;
+            open.push(found.ok_or_else(|| missing(level))?);
+        }
+        let mut reader = TreeReader::new(database, size);
+        let edge = if size == 0 { Edge::empty() } else { reader.edge().await? };
+        Ok(Self { edge, open })
+    }
+
+    /// Takes in the entries up to `size`, and keeps each tile that they complete.
+    async fn grow(&mut self, database: &Database, size: u64) -> Result<()> {
+        while self.edge.size() < size {
+            let first = self.edge.size();
+            let end = size.min(first + AT_ONCE);
+            let leaves = tile::leaves(database, first, end).await?;
+            if leaves.len() as u64 != end - first {
+                let hole = first + leaves.len() as u64;
+                return Err(Problem::new(
+                    ProblemKind::LogIncomplete,
+                    format!("entry {hole} of the log is not there"),
+                )
+                .with("index", hole));
+            }
+            for leaf in &leaves {
+                self.push(database, leaf_hash(leaf)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, database: &Database, leaf: Hash) -> Result<()> {
+        self.edge.push(leaf);
+        self.open[0].push(leaf);
+        let mut level = 0;
+        while self.open[level].len() as u64 == WIDTH {
+            let complete = std::mem::take(&mut self.open[level]);
+            let index = (self.edge.size() >> (8 * (level + 1))).saturating_sub(1);
+            if level == 0 {
+                keep_tile(database, level, index, &complete).await?;
+            }
+            level += 1;
+            if self.open.len() == level {
+                self.open.push(Vec::new());
+            }
+            self.open[level].push(fold(&complete));
+            let at = (self.edge.size() >> (8 * level)).saturating_sub(1) / WIDTH;
+            keep_tile(database, level, at, &self.open[level]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps a tile. One that grows replaces the shorter one, never the other way round.
+async fn keep_tile(database: &Database, level: usize, index: u64, hashes: &[Hash]) -> Result<()> {
+    let row = sql("INSERT INTO log_tiles (level, idx, hashes) VALUES ($1, $2, $3) \
+                   ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes \
+                   WHERE length(log_tiles.hashes) < length(excluded.hashes)")
+    .bind(i64::try_from(level).unwrap_or(i64::MAX))
+    .bind(as_i64(index))
+    .bind(hashes.concat());
+    database.write_unrecorded("log_tiles", row).await?;
+    Ok(())
+}
