@@ -12,6 +12,8 @@ pub mod opened;
 pub mod proof;
 pub mod read;
 mod signer;
+#[cfg(test)]
+mod tests;
 pub mod tile;
 mod tree;
 mod unit;

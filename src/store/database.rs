@@ -32,6 +32,7 @@ pub const UNRECORDED: &[&str] = &[
     "idempotency",
     "keys",
     "last_seen",
+    "log_tiles",
     "marks",
     "outbox",
     "pending_logins",
