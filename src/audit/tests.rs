@@ -347,8 +347,8 @@ async fn bundles_rebuild_the_tree_and_a_changed_byte_does_not() {
     let mut house = House::new().await;
     house.grow(&[256, 44]).await;
     let signed = Checkpoint::open(&newest(&house.database).await.unwrap().unwrap(), &house.key).unwrap();
-    let bundles = async |spoil: Option<(u64, usize)>| {
-        let mut check = BundleCheck::new(signed.clone());
+    let bundles = async |spoil: Option<(u64, usize)>, seen: Vec<Checkpoint>| {
+        let mut check = BundleCheck::new(signed.clone(), seen);
         while let Some((number, width)) = check.wanted() {
             let leaves = tile::leaves(&house.database, number * 256, number * 256 + width).await.unwrap();
             let mut bytes = tile::bundle(&leaves)?;
@@ -359,10 +359,15 @@ async fn bundles_rebuild_the_tree_and_a_changed_byte_does_not() {
         }
         check.finish()
     };
-    assert_eq!(bundles(None).await.unwrap().size(), 300);
+    assert_eq!(bundles(None, Vec::new()).await.unwrap().size(), 300);
+    assert!(bundles(None, vec![signed.clone()]).await.is_ok());
+    for (size, kind) in [(256, ProblemKind::LogAltered), (301, ProblemKind::LogIncomplete)] {
+        let seen = Checkpoint { size, root: [9; 32], ..signed.clone() };
+        assert!(bundles(None, vec![seen]).await.unwrap_err().is(kind));
+    }
     for at in [0, 1, 2, 30, 200, 4000] {
         for number in [0, 1] {
-            assert!(bundles(Some((number, at))).await.is_err(), "{number} {at}");
+            assert!(bundles(Some((number, at)), Vec::new()).await.is_err(), "{number} {at}");
         }
     }
 }

@@ -556,17 +556,19 @@ pub fn check_growth(old: &Checkpoint, new: &Checkpoint, proof: &[Hash]) -> Resul
     )))
 }
 
-/// Takes bundles of entries in and holds the tree against a checkpoint.
+/// Takes bundles of entries in and holds the tree against a checkpoint, and against those that were seen
+/// before.
 pub struct BundleCheck {
     tree: Recount,
     checkpoint: Checkpoint,
+    seen: Waypoints,
 }
 
 impl BundleCheck {
-    /// A check against this checkpoint.
+    /// A check against this checkpoint, and against older ones of the same log.
     #[must_use]
-    pub fn new(checkpoint: Checkpoint) -> Self {
-        Self { tree: Recount::default(), checkpoint }
+    pub fn new(checkpoint: Checkpoint, seen: Vec<Checkpoint>) -> Self {
+        Self { tree: Recount::default(), checkpoint, seen: Waypoints::new(seen) }
     }
 
     /// Which bundle is wanted next: its number and width; nothing where all are there.
@@ -596,6 +598,7 @@ impl BundleCheck {
         for leaf in leaves {
             super::opened::LeafV1::read(leaf).map_err(|why| entry_altered(self.tree.size(), &why))?;
             self.tree.push(leaf_hash(leaf));
+            self.seen.pass(&self.tree)?;
         }
         Ok(())
     }
@@ -603,12 +606,15 @@ impl BundleCheck {
     /// After the last bundle.
     ///
     /// # Errors
-    /// `log-altered` where the tree is not the one that was signed.
-    pub fn finish(self) -> Result<Recount> {
+    /// `log-altered` where the tree is not the one that was signed, or did not grow out of one that was
+    /// seen before; `log-incomplete` where it is smaller than that one.
+    pub fn finish(mut self) -> Result<Recount> {
         if self.tree.size() != self.checkpoint.size {
             return Err(cut_off(self.checkpoint.size, self.tree.size()));
         }
         self.tree.compare(&self.checkpoint)?;
+        self.seen.pass(&self.tree)?;
+        self.seen.end(&self.tree)?;
         Ok(self.tree)
     }
 }

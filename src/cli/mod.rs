@@ -5,6 +5,7 @@
 
 mod apply;
 mod ask;
+mod audit;
 mod completions;
 mod context;
 mod credentials;
@@ -91,6 +92,8 @@ enum Command {
     Rotation(rotation::Command),
     #[command(subcommand)]
     Delivery(delivery::Command),
+    #[command(subcommand)]
+    Audit(audit::Command),
     Completions(completions::Command),
 }
 
@@ -128,6 +131,7 @@ impl Command {
             Self::Leaver(it) => it.run(context).await,
             Self::Rotation(it) => it.run(context).await,
             Self::Delivery(it) => it.run(context).await,
+            Self::Audit(it) => it.run(context).await,
             Self::Completions(it) => it.run(context),
         }
     }

@@ -13,9 +13,19 @@ impl ServerUrl {
     /// The address of an endpoint below `/api/v1`; each segment is escaped.
     #[must_use]
     pub fn endpoint(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
+        self.address(&["api", "v1"], segments, query)
+    }
+
+    /// An address of the log, below `/audit`; each segment is escaped.
+    #[must_use]
+    pub fn audit(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
+        self.address(&["audit"], segments, query)
+    }
+
+    fn address(&self, below: &[&str], segments: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(["api", "v1"]).extend(segments);
+            path.pop_if_empty().extend(below).extend(segments);
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);

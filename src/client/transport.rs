@@ -150,7 +150,12 @@ impl Client {
     }
 
     pub(super) fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
-        let request = self.http.request(method, self.server.endpoint(path, query));
+        self.request_to(method, self.server.endpoint(path, query))
+    }
+
+    /// A request for an address of this server.
+    pub(super) fn request_to(&self, method: Method, url: url::Url) -> RequestBuilder {
+        let request = self.http.request(method, url);
         match self.token.as_ref().and_then(SecretValue::expose_text) {
             // reqwest marks the header as sensitive.
             Some(token) => request.bearer_auth(token),
@@ -179,7 +184,7 @@ impl Client {
         }
     }
 
-    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
+    pub(super) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
         let body = self.bytes(response).await?;
         let body: &[u8] = if body.is_empty() { b"null" } else { &body };
         // What serde says may hold a piece of the answer, so it is left out.
@@ -187,7 +192,7 @@ impl Client {
             .map_err(|_| self.nonsense("answered something that this version of portctl does not understand"))
     }
 
-    async fn bytes(&self, mut response: Response) -> Result<Zeroizing<Vec<u8>>> {
+    pub(super) async fn bytes(&self, mut response: Response) -> Result<Zeroizing<Vec<u8>>> {
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|e| self.unavailable(e))? {
             if body.len() + chunk.len() > LONGEST_ANSWER {

@@ -1,0 +1,120 @@
+//! `portctl audit`
+
+mod export;
+mod log;
+mod pin;
+mod verify;
+
+use clap::{Args, Subcommand};
+
+use super::Context;
+use crate::base::{Problem, Result, Timestamp};
+
+/// A day, in milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// Ask the log who did what, and verify that nobody altered it.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Log(log::Command),
+    Export(export::Command),
+    Verify(verify::Command),
+}
+
+impl Command {
+    pub(super) async fn run(self, context: &Context) -> Result<u8> {
+        match self {
+            Self::Log(it) => it.run(context).await,
+            Self::Export(it) => it.run(context).await,
+            Self::Verify(it) => it.run(context).await,
+        }
+    }
+}
+
+/// Which entries.
+#[derive(Clone, Debug, Default, Args)]
+struct FilterArgs {
+    /// Who acted: an id, an e-mail address, or service/NAME.
+    #[arg(long, value_name = "WHO")]
+    actor: Option<String>,
+    /// Whom it is about: an id or an e-mail address.
+    #[arg(long, value_name = "WHO")]
+    subject: Option<String>,
+    /// In which application.
+    #[arg(short = 'a', long, visible_alias = "app", value_name = "NAME")]
+    application: Option<String>,
+    /// In which environment; NAME@TEAM is the copy of a team.
+    #[arg(short = 'e', long, visible_alias = "env", value_name = "NAME")]
+    environment: Option<String>,
+    /// On which secret.
+    #[arg(long, value_name = "NAME")]
+    secret: Option<String>,
+    /// What was done, such as secret.revealed; `secret.` is all that begins so.
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+    /// allow or deny.
+    #[arg(long, value_name = "DECISION")]
+    decision: Option<String>,
+    /// By which trust scope.
+    #[arg(long, value_name = "NAME")]
+    scope: Option<String>,
+    /// For which request.
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    /// From then on: 2026-01-31 or 2026-01-31T12:00:00Z.
+    #[arg(long, visible_alias = "since", value_name = "TIME")]
+    from: Option<String>,
+    /// Until then; a day alone means its end.
+    #[arg(long, visible_alias = "until", value_name = "TIME")]
+    to: Option<String>,
+}
+
+impl FilterArgs {
+    /// As the server takes it.
+    fn query(&self) -> Result<Vec<(&'static str, String)>> {
+        let texts = [
+            ("actor", &self.actor),
+            ("subject", &self.subject),
+            ("application", &self.application),
+            ("environment", &self.environment),
+            ("secret", &self.secret),
+            ("action", &self.action),
+            ("decision", &self.decision),
+            ("scope", &self.scope),
+            ("request", &self.request),
+        ];
+        let mut query: Vec<(&'static str, String)> =
+            texts.into_iter().filter_map(|(name, it)| Some((name, it.clone()?))).collect();
+        if let Some(from) = &self.from {
+            query.push(("since", from.parse::<Timestamp>().map_err(Problem::invalid)?.to_string()));
+        }
+        if let Some(to) = &self.to {
+            query.push(("until", end_of(to)?.to_string()));
+        }
+        Ok(query)
+    }
+}
+
+/// A time; of a day alone its end.
+fn end_of(text: &str) -> Result<Timestamp> {
+    let time: Timestamp = text.parse().map_err(Problem::invalid)?;
+    let is_day = !text.contains(['T', 't', ' ']);
+    Ok(if is_day { Timestamp::from_millis(time.as_millis() + DAY) } else { time })
+}
+
+/// Borrowed, as the client takes it.
+fn borrowed<'q>(query: &'q [(&'static str, String)]) -> Vec<(&'q str, &'q str)> {
+    query.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_alone_means_its_end() {
+        assert_eq!(end_of("2026-01-31").unwrap().to_string(), "2026-02-01T00:00:00.000Z");
+        assert_eq!(end_of("2026-01-31T12:00:00Z").unwrap().to_string(), "2026-01-31T12:00:00.000Z");
+        assert!(end_of("yesterday").is_err());
+    }
+}

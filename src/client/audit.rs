@@ -1,0 +1,106 @@
+//! The log: asking it, and fetching what it takes to verify it.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use serde::Deserialize;
+
+use super::Client;
+use crate::{
+    audit::{VerifierKey, read::Entry, tile::index_path},
+    base::Result,
+};
+
+/// How long an export may take in all.
+const ONE_EXPORT: Duration = Duration::from_secs(3600);
+
+/// A page of entries, the newest first.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AuditPage {
+    /// They.
+    pub items: Vec<Entry>,
+    /// Where the next page begins.
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+/// An export under way.
+#[derive(Debug)]
+pub struct AuditExport<'c> {
+    client: &'c Client,
+    response: Response,
+}
+
+impl AuditExport<'_> {
+    /// The next piece; nothing after the last.
+    ///
+    /// # Errors
+    /// `server-unavailable` where it breaks off.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        let chunk = self.response.chunk().await.map_err(|e| self.client.unavailable(e))?;
+        Ok(chunk.map(|bytes| bytes.to_vec()))
+    }
+}
+
+impl Client {
+    /// A page of entries.
+    ///
+    /// # Errors
+    /// `denied`, `invalid-request`, `log-altered`.
+    pub async fn audit_entries(&self, query: &[(&str, &str)]) -> Result<AuditPage> {
+        let url = self.server().audit(&["v1", "entries"], query);
+        self.read(self.send(self.request_to(Method::GET, url)).await?).await
+    }
+
+    /// Begins an export.
+    ///
+    /// # Errors
+    /// `denied`, `invalid-request`.
+    pub async fn audit_export(&self, query: &[(&str, &str)]) -> Result<AuditExport<'_>> {
+        let url = self.server().audit(&["v1", "export"], query);
+        let request = self.request_to(Method::GET, url).timeout(ONE_EXPORT);
+        Ok(AuditExport { client: self, response: self.send(request).await? })
+    }
+
+    /// The keys that the log says it is signed with. To be compared with what one knows from elsewhere.
+    ///
+    /// # Errors
+    /// `server-unavailable`.
+    pub async fn audit_keys(&self) -> Result<Vec<VerifierKey>> {
+        let text = self.audit_text(&["v1", "vkeys"]).await?;
+        text.lines().map(|line| line.parse().map_err(|_| self.nonsense("named no key of its log"))).collect()
+    }
+
+    /// The newest checkpoint, as its signed note.
+    ///
+    /// # Errors
+    /// `conflict` where nothing was signed yet.
+    pub async fn audit_checkpoint(&self) -> Result<String> {
+        self.audit_text(&["log", "checkpoint"]).await
+    }
+
+    /// A bundle of entries; 256 wide where it is complete.
+    ///
+    /// # Errors
+    /// `not-found` beyond the end of the log.
+    pub async fn audit_bundle(&self, number: u64, width: u64) -> Result<Vec<u8>> {
+        let mut path = index_path(number);
+        let partial = width.to_string();
+        if width < crate::audit::tile::WIDTH {
+            path.push_str(".p");
+        }
+        let mut segments = vec!["log", "tile", "entries"];
+        segments.extend(path.split('/'));
+        if width < crate::audit::tile::WIDTH {
+            segments.push(&partial);
+        }
+        let url = self.server().audit(&segments, &[]);
+        Ok(self.bytes(self.send(self.request_to(Method::GET, url)).await?).await?.to_vec())
+    }
+
+    async fn audit_text(&self, segments: &[&str]) -> Result<String> {
+        let url = self.server().audit(segments, &[]);
+        let bytes = self.bytes(self.send(self.request_to(Method::GET, url)).await?).await?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| self.nonsense("answered something that is no text"))
+    }
+}
