@@ -1,0 +1,66 @@
+//! `GET /audit/v1/entries`
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State, rejection::QueryRejection};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::Which;
+use crate::{
+    api::{App, Auth, Json},
+    audit::read::{Entry, Reader},
+    base::Problem,
+    policy::{Action, Resource},
+};
+
+/// Entries of a page where nobody says how many.
+const PAGE: u32 = 100;
+
+/// Entries, the newest first.
+#[derive(Serialize, ToSchema)]
+pub struct Entries {
+    /// They. Each field that is committed to was recomputed.
+    #[schema(value_type = Vec<Object>)]
+    items: Vec<Entry>,
+    /// The cursor of the next page; null after the last.
+    next: Option<String>,
+}
+
+/// What the log says, the newest first. That you asked is itself recorded.
+#[utoipa::path(
+    get,
+    path = "/audit/v1/entries",
+    tag = "audit",
+    params(Which),
+    responses(
+        (status = 200, description = "A page that stays as it is while the log grows.", body = Entries),
+        (status = 400, description = "`invalid-request`: an unknown filter, a time that ends before it begins"),
+        (status = 403, description = "`denied`"),
+        (status = 500, description = "`log-altered`: an entry does not fit what lies beside it"),
+    )
+)]
+async fn entries(
+    State(app): State<Arc<App>>,
+    Auth(caller): Auth,
+    which: Result<Query<Which>, QueryRejection>,
+) -> Result<Json<Entries>, Problem> {
+    let Query(which) = which.map_err(|e| Problem::invalid(e.body_text()))?;
+    let reader = Reader::new(app.database.clone(), app.log.clone());
+    let limit = which.limit.unwrap_or(PAGE);
+    let page = app
+        .gate
+        .act(&caller, Action::ReadLog, Resource::Log, |permit| async {
+            // Only who may read the log learns whose an address is.
+            let filter = which.filter(&app, &permit).await?;
+            reader.entries(permit, &filter, which.cursor, limit).await
+        })
+        .await?;
+    Ok(Json(Entries { items: page.items, next: page.next.map(|index| index.to_string()) }))
+}
+
+/// This endpoint.
+pub fn route() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(entries))
+}

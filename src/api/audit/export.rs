@@ -1,0 +1,75 @@
+//! `GET /audit/v1/export`
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Query, State, rejection::QueryRejection},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures::stream;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Which, verifier};
+use crate::{
+    api::{App, Auth},
+    audit::read::{Export, Reader},
+    base::Problem,
+    policy::{Action, Resource},
+};
+
+/// Entries as lines of JSON, the oldest first, bound to the newest checkpoint: a header, the entries, an
+/// end. Where a filter is given, the header says so and each line proves its place. That you exported is
+/// itself recorded.
+#[utoipa::path(
+    get,
+    path = "/audit/v1/export",
+    tag = "audit",
+    params(Which),
+    responses(
+        (status = 200, description = "To be verified with `portctl audit verify --file`.",
+            content_type = "application/x-ndjson", body = String),
+        (status = 400, description = "`invalid-request`"),
+        (status = 403, description = "`denied`"),
+        (status = 409, description = "`conflict`: nothing was signed yet"),
+    )
+)]
+async fn export(
+    State(app): State<Arc<App>>,
+    Auth(caller): Auth,
+    which: Result<Query<Which>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(which) = which.map_err(|e| Problem::invalid(e.body_text()))?;
+    if which.format.as_deref().is_some_and(|format| format != "ndjson") {
+        return Err(Problem::invalid("an export has no such format").remedy("Say format=ndjson."));
+    }
+    let (reader, key) = (Reader::new(app.database.clone(), app.log.clone()), verifier(&app)?);
+    let export = app
+        .gate
+        .act(&caller, Action::ReadLog, Resource::Log, |permit| async {
+            let filter = which.filter(&app, &permit).await?;
+            reader.export(permit, filter, &key).await
+        })
+        .await?;
+    let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Body::from_stream(stream::unfold(Some(export), piece))).into_response())
+}
+
+/// The next lines. What goes wrong on the way breaks the answer off, so that nobody takes it for whole.
+async fn piece(export: Option<Export>) -> Option<(Result<String, Problem>, Option<Export>)> {
+    let mut export = export?;
+    match export.next().await {
+        Ok(Some(lines)) => Some((Ok(lines), Some(export))),
+        Ok(None) => None,
+        Err(problem) => {
+            tracing::error!(%problem, "an export of the log was broken off");
+            Some((Err(problem), None))
+        }
+    }
+}
+
+/// This endpoint.
+pub fn route() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(export))
+}

@@ -1,0 +1,153 @@
+//! The log: what public verifiers read below `/audit/log` (C2SP tlog-tiles), and what auditors ask below
+//! `/audit/v1`.
+
+mod entries;
+mod export;
+mod proofs;
+mod tiles;
+mod vkeys;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderName, HeaderValue, header, request::Parts},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    api::{App, Auth},
+    audit::{
+        Checkpoint, VerifierKey,
+        checkpoint::newest,
+        read::{Filter, nothing_signed},
+    },
+    base::{Problem, Result, Timestamp},
+    identity::PersonAddress,
+    policy::{Action, Permit, Resource},
+};
+
+/// The number of the key that signs the log.
+pub const SIGNER: u32 = 1;
+/// What never changes under its address.
+const FOREVER: &str = "max-age=31536000, immutable";
+
+/// Whoever may read what is published of the log: everybody where the configuration says so, else people
+/// whom a trust scope lets read it.
+pub struct LogReader {
+    is_public: bool,
+}
+
+impl FromRequestParts<Arc<App>> for LogReader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let is_public = app.config.log.public;
+        if !is_public {
+            let Auth(caller) = Auth::from_request_parts(parts, app).await?;
+            app.gate.authorize(&caller, Action::ReadLog, Resource::Log).await?;
+        }
+        Ok(Self { is_public })
+    }
+}
+
+impl LogReader {
+    /// How long an answer that never changes may be kept, and by whom.
+    fn cache_forever(&self) -> [(HeaderName, HeaderValue); 1] {
+        let who = if self.is_public { "public" } else { "private" };
+        let value = HeaderValue::from_str(&format!("{who}, {FOREVER}"));
+        [(header::CACHE_CONTROL, value.unwrap_or(HeaderValue::from_static("no-store")))]
+    }
+}
+
+/// The key that the log of this server is signed with.
+///
+/// # Errors
+/// `internal` where the configuration's origin is no name.
+pub fn verifier(app: &App) -> Result<VerifierKey> {
+    let signer = app.keys.log_signer(SIGNER)?;
+    VerifierKey::new(&app.config.log.origin, signer.public_key()).map_err(Problem::internal)
+}
+
+/// The newest checkpoint, and its note.
+async fn signed(app: &App) -> Result<(Checkpoint, String)> {
+    let note = newest(&app.database).await?.ok_or_else(nothing_signed)?;
+    Ok((Checkpoint::open(&note, &verifier(app)?)?, note))
+}
+
+/// Which entries, as addresses say it.
+#[derive(Clone, Debug, Default, serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// Who acted: an id, an e-mail address, or `service/…`.
+    actor: Option<String>,
+    /// Whom it is about: an id or an e-mail address.
+    subject: Option<String>,
+    /// In which application.
+    application: Option<String>,
+    /// In which environment; with `@TEAM` the copy of that team.
+    environment: Option<String>,
+    /// On which secret.
+    secret: Option<String>,
+    /// What was done; `secret.` means everything that begins so.
+    action: Option<String>,
+    /// `allow` or `deny`.
+    decision: Option<String>,
+    /// `act`, `denial`, `intent` or `outcome`.
+    kind: Option<String>,
+    /// By which trust scope.
+    scope: Option<String>,
+    /// For which request.
+    request: Option<String>,
+    /// Not before (RFC 3339, or a day).
+    since: Option<String>,
+    /// Before (RFC 3339, or a day).
+    until: Option<String>,
+    /// Where the page begins: `next` of the one before.
+    cursor: Option<u64>,
+    /// How many entries at most.
+    limit: Option<u32>,
+    /// Of an export: `ndjson`.
+    format: Option<String>,
+}
+
+impl Which {
+    /// As the log takes it: addresses become ids.
+    async fn filter(&self, app: &App, permit: &Permit) -> Result<Filter> {
+        let time = |text: &Option<String>| -> Result<Option<Timestamp>> {
+            text.as_ref().map(|text| text.parse().map_err(Problem::invalid)).transpose()
+        };
+        Ok(Filter {
+            actor: person(app, permit, self.actor.as_ref()).await?,
+            subject: person(app, permit, self.subject.as_ref()).await?,
+            application: self.application.clone(),
+            environment: self.environment.clone(),
+            secret: self.secret.clone(),
+            action: self.action.clone(),
+            decision: self.decision.clone(),
+            kind: self.kind.clone(),
+            scope: self.scope.clone(),
+            request: self.request.clone(),
+            since: time(&self.since)?,
+            until: time(&self.until)?,
+        })
+    }
+}
+
+/// An e-mail address as the id of the one person who has it; anything else as it is.
+async fn person(app: &App, permit: &Permit, who: Option<&String>) -> Result<Option<String>> {
+    let Some(who) = who.filter(|who| who.contains('@')) else { return Ok(who.cloned()) };
+    let address: PersonAddress = who.parse().map_err(Problem::invalid)?;
+    Ok(Some(app.identity.find_person(permit, &address).await?.id.to_string()))
+}
+
+/// All endpoints here; their addresses begin with `/audit`, at the root of the server.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .merge(entries::route())
+        .merge(export::route())
+        .merge(proofs::route())
+        .merge(tiles::route())
+        .merge(vkeys::route())
+}

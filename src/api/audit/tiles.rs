@@ -1,0 +1,87 @@
+//! `GET /audit/log/checkpoint`, `/audit/log/tile/{level}/…`, `/audit/log/tile/entries/…`: the log as
+//! C2SP tlog-tiles has it.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{LogReader, signed};
+use crate::{
+    api::App,
+    audit::tile::{self, HIGHEST_LEVEL, WIDTH},
+    base::{Problem, Result},
+};
+
+/// The newest checkpoint, signed.
+async fn checkpoint(State(app): State<Arc<App>>, _: LogReader) -> Result<Response, Problem> {
+    let (_, note) = signed(&app).await?;
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    Ok((headers, note).into_response())
+}
+
+fn no_tile(path: &str) -> Problem {
+    Problem::not_found(format!("the log has no tile '{}' yet", path.escape_debug()))
+        .remedy("`/audit/log/checkpoint` says how large it is.")
+}
+
+/// The number and width of a tile that lies within what was signed.
+async fn within(app: &App, level: u8, path: &str) -> Result<(u64, u64)> {
+    let (number, width) = tile::parse_tile_path(path).ok_or_else(|| {
+        Problem::invalid(format!("'{}' is no address of a tile", path.escape_debug()))
+            .remedy("One looks like 067, x001/234 or x001/234.p/12.")
+    })?;
+    let (newest, _) = signed(app).await?;
+    let end = number.checked_mul(WIDTH).and_then(|first| first.checked_add(width));
+    match end {
+        Some(end) if end <= newest.size >> (8 * u32::from(level)) => Ok((number, width)),
+        _ => Err(no_tile(path)),
+    }
+}
+
+/// Hashes of the tree, 32 bytes each.
+async fn hashes(
+    State(app): State<Arc<App>>,
+    reader: LogReader,
+    Path((level, path)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let level = level
+        .parse::<u8>()
+        .ok()
+        .filter(|number| number.to_string() == level && *number < 64)
+        .ok_or_else(|| Problem::invalid(format!("'{}' is no level of tiles", level.escape_debug())))?;
+    if level > HIGHEST_LEVEL {
+        return Err(no_tile(&path));
+    }
+    let (number, width) = within(&app, level, &path).await?;
+    let hashes = tile::hashes(&app.database, level, number, width).await?.ok_or_else(|| no_tile(&path))?;
+    Ok((reader.cache_forever(), hashes.concat()).into_response())
+}
+
+/// Entries, each after its length in two bytes.
+async fn bundle(
+    State(app): State<Arc<App>>,
+    reader: LogReader,
+    Path(path): Path<String>,
+) -> Result<Response, Problem> {
+    let (number, width) = within(&app, 0, &path).await?;
+    let first = number * WIDTH;
+    let leaves = tile::leaves(&app.database, first, first + width).await?;
+    if leaves.len() as u64 != width {
+        return Err(no_tile(&path));
+    }
+    Ok((reader.cache_forever(), tile::bundle(&leaves)?).into_response())
+}
+
+/// These endpoints. Their addresses are the standard's, which is their description.
+pub fn route() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .route("/audit/log/checkpoint", get(checkpoint))
+        .route("/audit/log/tile/entries/{*path}", get(bundle))
+        .route("/audit/log/tile/{level}/{*path}", get(hashes))
+}
