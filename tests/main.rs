@@ -2,6 +2,7 @@
 //! which servers there are.
 
 mod cli;
+mod engines;
 mod log;
 mod peers;
 mod rules;
@@ -15,7 +16,7 @@ use peers::Peers;
 /// What a module's tests are with the servers that there are.
 type Trials = fn(&Arc<Peers>) -> Vec<Trial>;
 
-const MODULES: &[Trials] = &[cli::trials, log::trials, rules::trials, support::trials];
+const MODULES: &[Trials] = &[cli::trials, engines::trials, log::trials, rules::trials, support::trials];
 
 fn main() {
     let arguments = Arguments::from_args();

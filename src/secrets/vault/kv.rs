@@ -125,7 +125,9 @@ impl Vault {
             )
             .remedy("Look at the newest version, then set it again."));
         }
-        if answer.is_absence() && matches!(place, Place::Foreign { .. }) {
+        // A patch of what is not there is answered without a word.
+        let absent = answer.is_absence() || (answer.status == 404 && answer.body.is_empty());
+        if absent && matches!(place, Place::Foreign { .. }) {
             return Err(Problem::conflict(format!(
                 "there is no live version at {path} of Vault to change a field of"
             ))

@@ -4,6 +4,8 @@
 //! says `base64`, the value is that (what is no text could not lie in JSON otherwise). Everything is
 //! written by compare-and-set. At a place that somebody else made, one field is read, or changed by a
 //! patch, which leaves the others to Vault; nothing is made, deleted or destroyed there.
+//! (Vault's own merging holds numbers as floating point: an integer beyond 2^53 in another field is
+//! rounded by it, as by `vault kv patch`.)
 //!
 //! Requests are vaultrs's, or made like them; sending is our own ([`transport`]). Every call ends
 //! within [`LONGEST`], and nothing is remembered of a server that did not answer: the next call tries
