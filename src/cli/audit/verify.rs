@@ -39,7 +39,7 @@ pub struct Command {
 }
 
 /// What was verified of a server's log.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Verified {
     /// The log's name.
     origin: String,
@@ -187,3 +187,6 @@ fn verify_file(path: &Path, key: &VerifierKey) -> Result<(Report, bool)> {
     let filtered = check.is_filtered();
     Ok((check.finish()?, filtered))
 }
+
+#[cfg(test)]
+mod tests;
