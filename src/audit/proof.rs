@@ -9,7 +9,7 @@ pub type Range = (u64, u64);
 
 /// The largest power of two that is smaller than `n`, which is at least 2.
 fn split(n: u64) -> u64 {
-    1 << (63 - (n - 1).leading_zeros())
+    1 << (n - 1).ilog2()
 }
 
 /// The ranges whose hashes prove that leaf `index` is in the tree of `size` leaves, in the order of the

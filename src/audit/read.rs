@@ -119,9 +119,10 @@ impl Filter {
         if let Some(action) = &self.action {
             args.push(action.into());
             let n = args.len();
-            terms.push(match action.ends_with('.') {
-                true => format!("substr(e.action, 1, {}) = ${n}", action.chars().count()),
-                false => format!("e.action = ${n}"),
+            terms.push(if action.ends_with('.') {
+                format!("substr(e.action, 1, {}) = ${n}", action.chars().count())
+            } else {
+                format!("e.action = ${n}")
             });
         }
         for (time, compare) in [(self.since, ">="), (self.until, "<")] {

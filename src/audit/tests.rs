@@ -46,7 +46,9 @@ impl Unit for Acts {
     }
 
     async fn run(&self, work: &mut Work<'_>) -> Result<()> {
-        self.drafts.iter().for_each(|draft| work.record(draft.clone()));
+        for draft in &self.drafts {
+            work.record(draft.clone());
+        }
         Ok(())
     }
 }

@@ -280,7 +280,9 @@ impl Pass<'_> {
             let index = (self.tree.size() >> (8 * (level + 1))).saturating_sub(1);
             self.compare_tile(level, index, &complete).await?;
             let mut tree = Recount::default();
-            complete.into_iter().for_each(|hash| tree.push(hash));
+            for hash in complete {
+                tree.push(hash);
+            }
             level += 1;
             if self.tiles.len() == level {
                 self.tiles.push(Vec::new());

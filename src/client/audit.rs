@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long an export may take in all.
-const ONE_EXPORT: Duration = Duration::from_secs(3600);
+const ONE_EXPORT: Duration = Duration::from_hours(1);
 
 /// A page of entries, the newest first.
 #[derive(Clone, Debug, Deserialize)]

@@ -179,16 +179,13 @@ impl Keys {
     /// # Errors
     /// `internal` where it was altered, or the key that it is wrapped under is gone.
     pub async fn unwrap(&self, aad: &[u8], wrapped: &Wrapped) -> Result<Zeroizing<[u8; 32]>> {
-        let under = match self.wrapping(&wrapped.under) {
-            Some(key) => key,
+        if self.wrapping(&wrapped.under).is_none() {
             // Another replica may have made it a moment ago.
-            None => {
-                self.reload().await?;
-                self.wrapping(&wrapped.under).ok_or_else(|| {
-                    Problem::internal(format!("the key '{}' that a value hangs on is gone", wrapped.under))
-                })?
-            }
-        };
+            self.reload().await?;
+        }
+        let under = self.wrapping(&wrapped.under).ok_or_else(|| {
+            Problem::internal(format!("the key '{}' that a value hangs on is gone", wrapped.under))
+        })?;
         let opened = sealed::unseal(&under, aad, &wrapped.bytes)?;
         let key = <[u8; 32]>::try_from(opened.as_slice());
         key.map(Zeroizing::new).map_err(|_| Problem::internal("a wrapped key has the wrong length"))
@@ -300,13 +297,11 @@ async fn open_root(
     master: &MasterKey,
     ambient: &Ambient,
 ) -> Result<Zeroizing<[u8; 32]>> {
-    let stored = match stored_root(database).await? {
-        Some(row) => row,
-        None => {
-            make_root(database, master, ambient).await?;
-            stored_root(database).await?.ok_or_else(|| Problem::internal("the root key was not kept"))?
-        }
-    };
+    if stored_root(database).await?.is_none() {
+        make_root(database, master, ambient).await?;
+    }
+    let stored =
+        stored_root(database).await?.ok_or_else(|| Problem::internal("the root key was not kept"))?;
     let under = sealed::key(&*master.derive(&stored.public.unwrap_or_default())?);
     let opened =
         sealed::unseal(&under, ROOT.as_bytes(), &stored.sealed.unwrap_or_default()).map_err(|_| {
@@ -326,15 +321,38 @@ async fn stored_root(database: &Database) -> Result<Option<KeyRow>> {
 }
 
 async fn make_root(database: &Database, master: &MasterKey, ambient: &Ambient) -> Result<()> {
-    let (salt, root) = (ambient.bytes::<32>(), Zeroizing::new(ambient.bytes::<32>()));
-    let under = sealed::key(&*master.derive(&salt)?);
-    let sealed = sealed::seal(&under, ambient, ROOT.as_bytes(), root.as_slice());
+    let root = Zeroizing::new(ambient.bytes::<32>());
+    let (salt, sealed) = sealed_root(master, ambient, &root)?;
     let row = sql("INSERT INTO keys (id, purpose, public, sealed, created_at) VALUES ($1, $1, $2, $3, $4) \
                    ON CONFLICT (id) DO NOTHING")
     .bind(ROOT)
-    .bind(salt.as_slice())
+    .bind(salt)
     .bind(sealed)
     .bind(ambient.now());
     database.write_unrecorded("keys", row).await?;
     Ok(())
+}
+
+/// The root key under a master key, with the salt that a passphrase is stretched with.
+fn sealed_root(master: &MasterKey, ambient: &Ambient, root: &[u8; 32]) -> Result<(Vec<u8>, Vec<u8>)> {
+    let salt = ambient.bytes::<32>().to_vec();
+    let under = sealed::key(&*master.derive(&salt)?);
+    let sealed = sealed::seal(&under, ambient, ROOT.as_bytes(), root);
+    Ok((salt, sealed))
+}
+
+/// The statement that has another master key take over from `old`, for a unit of work. Servers that run
+/// go on; from their next start they need the new one. Nothing else changes: only the root key hangs on it.
+///
+/// # Errors
+/// `invalid-configuration` where `old` is not the one in use.
+pub async fn reseal(
+    database: &Database,
+    old: &MasterKey,
+    new: &MasterKey,
+    ambient: &Ambient,
+) -> Result<Query> {
+    let root = open_root(database, old, ambient).await?;
+    let (salt, sealed) = sealed_root(new, ambient, &root)?;
+    Ok(sql("UPDATE keys SET public = $2, sealed = $3 WHERE id = $1").bind(ROOT).bind(salt).bind(sealed))
 }

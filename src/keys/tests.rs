@@ -96,3 +96,34 @@ proptest::proptest! {
         proptest::prop_assert_eq!(opened.as_slice(), plain.as_slice());
     }
 }
+
+#[tokio::test]
+async fn another_master_key_takes_over_and_nothing_else_changes() {
+    let house = House::new().await;
+    let keys = house.keys(raw(1)).await.unwrap();
+    let (sealed, wrapped) = (keys.seal("tokens", b"", b"plain"), keys.wrap(b"a", &[7; 32]));
+    assert!(reseal(&house.database, &raw(3), &raw(2), &house.ambient).await.is_err());
+    let takes_over = reseal(&house.database, &raw(1), &raw(2), &house.ambient).await.unwrap();
+    house.database.write_unrecorded("keys", takes_over).await.unwrap();
+    // A server that runs goes on.
+    assert!(keys.unseal("tokens", b"", &sealed).is_ok());
+    assert!(house.keys(raw(1)).await.unwrap_err().is(ProblemKind::InvalidConfiguration));
+    let next = house.keys(raw(2)).await.unwrap();
+    assert_eq!(next.unseal("tokens", b"", &sealed).unwrap().as_slice(), b"plain");
+    assert_eq!(*next.unwrap(b"a", &wrapped).await.unwrap(), [7; 32]);
+    assert_eq!(next.log_signer(1).unwrap().public_key(), keys.log_signer(1).unwrap().public_key());
+}
+
+#[tokio::test]
+async fn sealing_and_opening_is_the_identity_and_anything_else_is_refused() {
+    use proptest::prelude::*;
+    let house = House::new().await;
+    let keys = house.keys(raw(1)).await.unwrap();
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..300);
+    proptest!(ProptestConfig::with_cases(64), |(purpose in "[a-z-]{0,20}", aad in bytes(), plain in bytes())| {
+        let sealed = keys.seal(&purpose, &aad, &plain);
+        let opened = keys.unseal(&purpose, &aad, &sealed).unwrap();
+        prop_assert_eq!(opened.as_slice(), plain.as_slice());
+        prop_assert!(keys.unseal(&purpose, &aad, &plain).is_err());
+    });
+}

@@ -57,19 +57,16 @@ impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         let given: Option<VerifierKey> =
             self.key.as_deref().map(|text| text.parse().map_err(Problem::invalid)).transpose()?;
-        match self.file {
-            Some(file) => {
-                let key = match given {
-                    Some(key) => key,
-                    None => known_key(context).await?,
-                };
-                let (report, filtered) = verify_file(&file, &key)?;
-                context.output.tell(&report, |report| say_export(report, filtered))?;
-            }
-            None => {
-                let verified = verify_server(context, given).await?;
-                context.output.tell(&verified, say_server)?;
-            }
+        if let Some(file) = self.file {
+            let key = match given {
+                Some(key) => key,
+                None => known_key(context).await?,
+            };
+            let (report, filtered) = verify_file(&file, &key)?;
+            context.output.tell(&report, |report| say_export(report, filtered))?;
+        } else {
+            let verified = verify_server(context, given).await?;
+            context.output.tell(&verified, say_server)?;
         }
         Ok(DONE)
     }

@@ -44,7 +44,9 @@ async fn checkpoint(State(shown): State<Shared>) -> String {
     let shown = shown.lock().unwrap();
     let signed = shown.signs.as_ref().unwrap_or(&shown.leaves);
     let mut tree = Recount::default();
-    signed.iter().for_each(|leaf| tree.push(leaf_hash(leaf)));
+    for leaf in signed {
+        tree.push(leaf_hash(leaf));
+    }
     Checkpoint { origin: "example.com/log".to_owned(), size: tree.size(), root: tree.root() }
         .sign(&shown.signer)
 }
