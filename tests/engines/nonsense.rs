@@ -65,7 +65,7 @@ async fn pretender(answer: Vec<u8>, after: After) -> Result<(String, Arc<AtomicU
                 let _ = stream.write_all(&answer).await;
                 match after {
                     After::Close => {}
-                    After::Flood => while stream.write_all(&[b'a'; 65536]).await.is_ok() {},
+                    After::Flood => while stream.write_all(&[b'a'; 8192]).await.is_ok() {},
                     After::Hang => tokio::time::sleep(Duration::from_mins(1)).await,
                 }
             });
