@@ -4,6 +4,7 @@ mod check;
 mod disk;
 mod outages;
 mod replicas;
+mod signing;
 mod site;
 mod writing;
 
@@ -15,8 +16,14 @@ use crate::peers::Peers;
 
 /// All of them.
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
-    [writing::trials(peers), replicas::trials(peers), outages::trials(peers), disk::trials(peers)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        writing::trials(peers),
+        replicas::trials(peers),
+        outages::trials(peers),
+        disk::trials(peers),
+        signing::trials(peers),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
