@@ -101,6 +101,7 @@ impl Draft {
 
     /// What it was done to, where that is none of the below.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "ids are handed over as they are")]
     pub fn resource(mut self, resource: impl ToString) -> Self {
         self.resource = Some(resource.to_string());
         self
@@ -128,6 +129,7 @@ impl Draft {
 
     /// The request that it belongs to.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "ids are handed over as they are")]
     pub fn request(mut self, id: impl ToString) -> Self {
         self.request = Some(id.to_string());
         self
