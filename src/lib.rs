@@ -4,12 +4,14 @@
 //! what each is for, and a test holds the order.
 
 pub mod access;
+pub mod api;
 pub mod audit;
 pub mod base;
 pub mod broker;
 pub mod catalog;
 pub mod cli;
 pub mod client;
+pub mod dashboard;
 pub mod dev;
 pub mod identity;
 pub mod keys;
@@ -17,4 +19,5 @@ pub mod notify;
 pub mod policy;
 pub mod revocation;
 pub mod secrets;
+pub mod server;
 pub mod store;

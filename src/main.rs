@@ -1,1 +1,130 @@
-fn main() {}
+//! `port-control`, the server: its command line, and nothing else.
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use port_control::{
+    base::{Result, telemetry},
+    cli::report,
+    dev,
+    server::{self, configuration},
+};
+
+/// Port Control: people get, use and lose access to secrets.
+#[derive(Parser)]
+#[command(name = "port-control", version, arg_required_else_help = true)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Try it: everything on this machine, with example people and the main job played once.
+    Dev(dev::Options),
+    /// Serve people.
+    Serve(WithConfig),
+    /// Say of everything that the configuration depends on whether it is reached and gives its rights.
+    Check(WithConfig),
+    /// Make the migrations that the database lacks.
+    Migrate(WithConfig),
+    /// Make a single-use way back in, for when the identity provider is down.
+    RecoverAccess(Recover),
+    /// Work on the keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Print the least policy that the configured Vault needs.
+    VaultPolicy(WithConfig),
+}
+
+#[derive(Args)]
+struct WithConfig {
+    /// The server's configuration, TOML.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Args)]
+struct Recover {
+    #[command(flatten)]
+    with: WithConfig,
+    /// Why; it stands in the log.
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Subcommand)]
+enum Key {
+    /// Make a new key and wrap everything anew, beside running servers.
+    Rotate(WithConfig),
+}
+
+fn main() -> ExitCode {
+    // It is there before anything asks for TLS; where one is already, it is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let program = Program::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return ExitCode::from(report(&port_control::base::Problem::internal(error.to_string())));
+        }
+    };
+    match runtime.block_on(run(program.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => ExitCode::from(report(&problem)),
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Dev(options) => {
+            telemetry::begin("warn");
+            dev::run(options).await
+        }
+        Command::Serve(with) => {
+            telemetry::begin("info");
+            server::serve(configuration(&with.config)?).await
+        }
+        Command::Check(with) => {
+            let found = server::check(configuration(&with.config)?).await;
+            found.iter().for_each(tell_checked);
+            server::verdict(&found)
+        }
+        Command::Migrate(with) => {
+            let made = server::migrate(&configuration(&with.config)?).await?;
+            tell(&format!("{made} migrations made"));
+            Ok(())
+        }
+        Command::RecoverAccess(recover) => {
+            let right = server::recover_access(configuration(&recover.with.config)?, &recover.reason).await?;
+            eprintln!("good once, until {}: portctl login --server URL --recovery", right.expires_at);
+            tell(right.token.expose_text().unwrap_or_default());
+            Ok(())
+        }
+        Command::Key(Key::Rotate(with)) => {
+            let wrapped = server::rotate_key(configuration(&with.config)?).await?;
+            tell(&format!("{wrapped} versions wrapped anew"));
+            Ok(())
+        }
+        Command::VaultPolicy(with) => {
+            tell(server::vault_policy(&configuration(&with.config)?).await?.trim_end());
+            Ok(())
+        }
+    }
+}
+
+fn tell_checked(checked: &server::Checked) {
+    for finding in &checked.findings {
+        let level = serde_json::to_value(finding.level).ok();
+        let level = level.as_ref().and_then(|it| it.as_str()).unwrap_or_default().to_owned();
+        tell(&format!("{level:<8} {}: {}", checked.dependency, finding.message));
+        if let Some(remedy) = &finding.remedy {
+            tell(&format!("         {remedy}"));
+        }
+    }
+}
+
+/// A closed pipe is no failure of ours.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

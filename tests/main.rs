@@ -6,6 +6,7 @@ mod engines;
 mod log;
 mod peers;
 mod rules;
+mod story;
 mod support;
 
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use peers::Peers;
 /// What a module's tests are with the servers that there are.
 type Trials = fn(&Arc<Peers>) -> Vec<Trial>;
 
-const MODULES: &[Trials] = &[cli::trials, engines::trials, log::trials, rules::trials, support::trials];
+const MODULES: &[Trials] =
+    &[cli::trials, engines::trials, log::trials, rules::trials, story::trials, support::trials];
 
 fn main() {
     let arguments = Arguments::from_args();

@@ -96,6 +96,28 @@ impl Gate {
         }
     }
 
+    /// Of these, what the caller may do `action` to: for lists, which show what she may see. What is left
+    /// out is no denial, and not recorded as one.
+    ///
+    /// # Errors
+    /// `unauthenticated` where the session has ended; else a problem of the database.
+    pub async fn allowed<T>(
+        &self,
+        caller: &Caller,
+        action: Action,
+        items: Vec<T>,
+        resource: impl Fn(&T) -> Result<Resource>,
+    ) -> Result<Vec<T>> {
+        let facts = Facts::Person(self.facts(caller).await?);
+        let mut allowed = Vec::with_capacity(items.len());
+        for item in items {
+            if self.0.policies.decide(&facts, action, resource(&item)?).is_ok() {
+                allowed.push(item);
+            }
+        }
+        Ok(allowed)
+    }
+
     /// What the caller is here: her teams, how she stands to each trust scope and why, her grants.
     ///
     /// # Errors

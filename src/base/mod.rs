@@ -11,6 +11,7 @@ pub mod located;
 pub mod names;
 pub mod problem;
 pub mod secret;
+pub mod telemetry;
 pub mod time;
 
 pub use ambient::Ambient;

@@ -17,6 +17,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod units;
+mod values;
 
 use std::{collections::BTreeMap, sync::Arc};
 

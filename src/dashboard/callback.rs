@@ -12,7 +12,7 @@ use axum::{
 
 use super::{Shown, Visitor, cookies, problem_page};
 use crate::{
-    api::{App, Network},
+    api::{App, Network, cookie},
     identity::{Arrival, Callback},
 };
 
@@ -30,7 +30,7 @@ async fn callback(
         network,
         replaces: before.map(|visitor| visitor.caller.session),
     };
-    let cookie = |name: &str| cookies::read(&headers, &identity.cookie_name(name));
+    let cookie = |name: &str| cookie(&headers, &identity.cookie_name(name)).map(str::to_owned);
     let signed_in = identity
         .finish_sign_in(&provider, callback, cookie, arrival)
         .await

@@ -6,17 +6,13 @@ use askama::Template;
 use axum::{
     Router,
     extract::{Path, State},
-    response::Html,
     routing::get,
 };
 
-use super::render;
-use crate::{
-    api::{
-        App, Auth,
-        leavers::{LeaverView, show::leaver},
-    },
-    base::Problem,
+use super::{Shown, Visitor, page, problem_page};
+use crate::api::{
+    App,
+    leavers::{LeaverView, show::leaver},
 };
 
 #[derive(Template)]
@@ -25,16 +21,12 @@ struct Page {
     leaver: LeaverView,
 }
 
-async fn page(
-    State(app): State<Arc<App>>,
-    Auth(caller): Auth,
-    Path(person): Path<String>,
-) -> Result<Html<String>, Problem> {
-    let leaver = leaver(&app, &caller, &person).await?;
-    render(&Page { leaver: LeaverView::from(&leaver) })
+async fn show(State(app): State<Arc<App>>, visitor: Visitor, Path(person): Path<String>) -> Shown {
+    let leaver = leaver(&app, &visitor.caller, &person).await.map_err(|problem| problem_page(&problem))?;
+    page(&Page { leaver: LeaverView::from(&leaver) })
 }
 
 /// This page.
 pub fn route() -> Router<Arc<App>> {
-    Router::new().route("/leavers/{person}", get(page))
+    Router::new().route("/leavers/{person}", get(show))
 }

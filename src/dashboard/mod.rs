@@ -4,10 +4,10 @@
 mod callback;
 mod cookies;
 mod home;
-pub mod leaver;
+mod leaver;
 mod login;
-pub mod request;
-pub mod requests;
+mod request;
+mod requests;
 mod shell;
 mod sign_in;
 mod sign_out;
@@ -15,23 +15,11 @@ mod style;
 
 use std::sync::Arc;
 
-use askama::Template;
-use axum::{Router, middleware::map_response, response::Html};
+use axum::{Router, middleware::map_response};
 
-use crate::{
-    api::App,
-    base::{Problem, Result},
-};
+use crate::api::App;
 
 pub(crate) use shell::{Shown, Visitor, page, page_for, problem_page};
-
-/// A page as HTML; everything in it is escaped.
-///
-/// # Errors
-/// `internal` where the template fails.
-pub fn render(page: &impl Template) -> Result<Html<String>> {
-    page.render().map(Html).map_err(|e| Problem::internal(format!("a page could not be written: {e}")))
-}
 
 /// All pages.
 pub fn routes() -> Router<Arc<App>> {

@@ -6,23 +6,23 @@ use askama::Template;
 use axum::{
     Form, Router,
     extract::{Path, State},
-    response::{Html, Redirect},
+    response::{IntoResponse as _, Redirect},
     routing::get,
 };
 use serde::Deserialize;
 
-use super::render;
+use super::{Shown, Visitor, page, problem_page};
 use crate::{
     access::{RequestState, Verdict},
     api::{
-        App, Auth,
+        App,
         requests::{
             RequestView,
             decide::{decide, take_back},
             request_id,
         },
     },
-    base::Problem,
+    base::Result,
     policy::{Action, Resource},
 };
 
@@ -32,21 +32,23 @@ struct Page {
     request: RequestView,
     may_decide: bool,
     may_cancel: bool,
+    csrf: String,
 }
 
-async fn page(
-    State(app): State<Arc<App>>,
-    Auth(caller): Auth,
-    Path(id): Path<String>,
-) -> Result<Html<String>, Problem> {
-    let resource = app.requests.resource(request_id(&id)?).await?;
-    let permit = app.gate.authorize(&caller, Action::SeeRequest, resource).await?;
+async fn gathered(app: &App, visitor: &Visitor, id: &str) -> Result<Page> {
+    let resource = app.requests.resource(request_id(id)?).await?;
+    let permit = app.gate.authorize(&visitor.caller, Action::SeeRequest, resource).await?;
     let request = app.requests.show(permit).await?;
     let pending = request.state == RequestState::Pending;
-    let permit = app.gate.authorize(&caller, Action::SeeOwn, Resource::Own).await?;
+    let permit = app.gate.authorize(&visitor.caller, Action::SeeOwn, Resource::Own).await?;
     let may_decide = pending && app.requests.to_decide(permit).await?.iter().any(|r| r.id == request.id);
-    let may_cancel = pending && request.person == caller.person;
-    render(&Page { request: RequestView::of(&app, &request).await?, may_decide, may_cancel })
+    let may_cancel = pending && request.person == visitor.caller.person;
+    let request = RequestView::of(app, &request).await?;
+    Ok(Page { request, may_decide, may_cancel, csrf: visitor.csrf.clone() })
+}
+
+async fn show(State(app): State<Arc<App>>, visitor: Visitor, Path(id): Path<String>) -> Shown {
+    page(&gathered(&app, &visitor, &id).await.map_err(|problem| problem_page(&problem))?)
 }
 
 /// Which button was pressed.
@@ -60,6 +62,7 @@ enum Button {
 
 #[derive(Deserialize)]
 struct Said {
+    csrf: String,
     verdict: Button,
     #[serde(default)]
     reason: String,
@@ -67,21 +70,23 @@ struct Said {
 
 async fn say(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    visitor: Visitor,
     Path(id): Path<String>,
     Form(said): Form<Said>,
-) -> Result<Redirect, Problem> {
-    let request = match said.verdict {
-        Button::Approve => decide(&app, &caller, &id, Verdict::Approve, &said.reason).await?,
-        Button::Deny => decide(&app, &caller, &id, Verdict::Deny, &said.reason).await?,
-        Button::Cancel => take_back(&app, &caller, &id).await?,
+) -> Shown {
+    visitor.check_post(&app, &said.csrf)?;
+    let outcome = match said.verdict {
+        Button::Approve => decide(&app, &visitor.caller, &id, Verdict::Approve, &said.reason).await,
+        Button::Deny => decide(&app, &visitor.caller, &id, Verdict::Deny, &said.reason).await,
+        Button::Cancel => take_back(&app, &visitor.caller, &id).await,
     };
-    Ok(Redirect::to(&format!("/requests/{}", request.id)))
+    let request = outcome.map_err(|problem| problem_page(&problem))?;
+    Ok(Redirect::to(&format!("/requests/{}", request.id)).into_response())
 }
 
 /// This page.
 pub fn route() -> Router<Arc<App>> {
-    Router::new().route("/requests/{id}", get(page).post(say))
+    Router::new().route("/requests/{id}", get(show).post(say))
 }
 
 #[cfg(test)]
@@ -105,7 +110,8 @@ mod tests {
             decisions: Vec::new(),
             grant: None,
         };
-        let Html(page) = render(&Page { request, may_decide: true, may_cancel: true }).unwrap();
+        let page = Page { request, may_decide: true, may_cancel: true, csrf: "\">".into() }.render().unwrap();
+        assert!(!page.contains("value=\"\">\""));
         assert!(!page.contains("<script") && page.contains("alert(2)"));
         assert!(page.contains("value=\"approve\"") && page.contains("value=\"cancel\""));
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{Router, extract::State, response::Html, routing::get};
+use axum::{Router, extract::State, routing::get};
 
-use super::render;
+use super::{Shown, Visitor, page, problem_page};
 use crate::{
     access::Request,
-    api::{App, Auth, requests::RequestView},
-    base::{Problem, Result},
+    api::{App, requests::RequestView},
+    base::Result,
+    identity::Caller,
     policy::{Action, Resource},
 };
 
@@ -28,15 +29,19 @@ async fn views(app: &App, requests: &[Request]) -> Result<Vec<RequestView>> {
     Ok(views)
 }
 
-async fn page(State(app): State<Arc<App>>, Auth(caller): Auth) -> Result<Html<String>, Problem> {
-    let permit = app.gate.authorize(&caller, Action::SeeOwn, Resource::Own).await?;
+async fn gathered(app: &App, caller: &Caller) -> Result<Page> {
+    let permit = app.gate.authorize(caller, Action::SeeOwn, Resource::Own).await?;
     let to_decide = app.requests.to_decide(permit).await?;
-    let permit = app.gate.authorize(&caller, Action::SeeOwn, Resource::Own).await?;
+    let permit = app.gate.authorize(caller, Action::SeeOwn, Resource::Own).await?;
     let mine = app.requests.mine(permit, None).await?;
-    render(&Page { to_decide: views(&app, &to_decide).await?, mine: views(&app, &mine).await? })
+    Ok(Page { to_decide: views(app, &to_decide).await?, mine: views(app, &mine).await? })
+}
+
+async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Shown {
+    page(&gathered(&app, &visitor.caller).await.map_err(|problem| problem_page(&problem))?)
 }
 
 /// This page.
 pub fn route() -> Router<Arc<App>> {
-    Router::new().route("/requests", get(page))
+    Router::new().route("/requests", get(show))
 }

@@ -11,7 +11,7 @@ use axum::{
 
 use super::cookies;
 use crate::{
-    api::{App, Network},
+    api::{App, Network, cookie},
     base::{Problem, ProblemKind},
     identity::Caller,
 };
@@ -37,9 +37,9 @@ impl Visitor {
 }
 
 async fn visitor(app: &App, headers: &HeaderMap, network: Option<IpAddr>) -> Result<Visitor, Problem> {
-    let token = cookies::read(headers, &app.identity.session_cookie_name())
+    let token = cookie(headers, &app.identity.session_cookie_name())
         .ok_or_else(|| Problem::new(ProblemKind::Unauthenticated, "nobody is signed in"))?;
-    let caller = app.identity.authenticate(&token, network).await?;
+    let caller = app.identity.authenticate(token, network).await?;
     let csrf = app.identity.csrf_token(caller.session);
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
     Ok(Visitor { caller, csrf, origin })

@@ -82,43 +82,63 @@ impl Browser {
     /// # Errors
     /// `not-found` where the page has no form; `server-unavailable` where nobody answers.
     pub async fn submit(&mut self, page: &Page, further: &[(&str, &str)]) -> Result<Page> {
-        let form =
-            page.form().ok_or_else(|| Problem::not_found(format!("{} has no form", page.url.path())))?;
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        body.extend_pairs(further);
-        let origin = page.url.origin().ascii_serialization();
-        self.follow(Method::POST, form.action, Some((body.finish(), origin))).await
+        let (action, form) = filled(page, further)?;
+        self.follow(Method::POST, action, Some(form)).await
+    }
+
+    /// Opens an address and says where it leads, without going there.
+    ///
+    /// # Errors
+    /// `sign-in-refused` with what the page said where it leads nowhere; `server-unavailable`.
+    pub async fn where_to(&mut self, url: Url) -> Result<Url> {
+        let answer = self.once(Method::GET, &url, None).await?;
+        left(url, answer).await
+    }
+
+    /// Sends the form of a page and says where it leads, without going there.
+    ///
+    /// # Errors
+    /// As [`Self::where_to`]; `not-found` where the page has no form.
+    pub async fn submit_to_leave(&mut self, page: &Page, further: &[(&str, &str)]) -> Result<Url> {
+        let (action, form) = filled(page, further)?;
+        let answer = self.once(Method::POST, &action, Some(form)).await?;
+        left(action, answer).await
     }
 
     async fn follow(&mut self, method: Method, url: Url, form: Option<(String, String)>) -> Result<Page> {
         let (mut method, mut url, mut form) = (method, url, form);
         for _ in 0..MOST_REDIRECTS {
-            let mut request = self.client.request(method, url.clone());
-            if let Some(cookies) = self.cookie_header(&url) {
-                request = request.header(header::COOKIE, cookies);
-            }
-            if let Some((body, origin)) = form.take() {
-                request = request
-                    .header(header::ORIGIN, origin)
-                    .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                    .body(body);
-            }
-            let answer = request.send().await.map_err(unreached)?;
-            self.keep_cookies(&url, answer.headers());
-            let next = answer.headers().get(header::LOCATION).and_then(|next| next.to_str().ok());
-            match next {
-                Some(next) if answer.status().is_redirection() => {
-                    url = url.join(next).map_err(no_url)?;
-                    method = Method::GET;
-                }
-                _ => {
+            let answer = self.once(method, &url, form.take()).await?;
+            match location(&url, &answer)? {
+                Some(next) => (url, method) = (next, Method::GET),
+                None => {
                     let status = answer.status();
                     return Ok(Page { url, status, text: answer.text().await.map_err(unreached)? });
                 }
             }
         }
         Err(Problem::new(ProblemKind::ServerUnavailable, "redirected too often"))
+    }
+
+    async fn once(
+        &mut self,
+        method: Method,
+        url: &Url,
+        form: Option<(String, String)>,
+    ) -> Result<reqwest::Response> {
+        let mut request = self.client.request(method, url.clone());
+        if let Some(cookies) = self.cookie_header(url) {
+            request = request.header(header::COOKIE, cookies);
+        }
+        if let Some((body, origin)) = form {
+            request = request
+                .header(header::ORIGIN, origin)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(body);
+        }
+        let answer = request.send().await.map_err(unreached)?;
+        self.keep_cookies(url, answer.headers());
+        Ok(answer)
     }
 
     fn cookie_header(&self, url: &Url) -> Option<String> {
@@ -138,6 +158,33 @@ impl Browser {
             }
         }
     }
+}
+
+/// The form of a page with further fields: where it goes, its body, and the origin that sends it.
+fn filled(page: &Page, further: &[(&str, &str)]) -> Result<(Url, (String, String))> {
+    let form = page.form().ok_or_else(|| Problem::not_found(format!("{} has no form", page.url.path())))?;
+    let mut body = url::form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    body.extend_pairs(further);
+    Ok((form.action, (body.finish(), page.url.origin().ascii_serialization())))
+}
+
+/// Where an answer redirects to.
+fn location(from: &Url, answer: &reqwest::Response) -> Result<Option<Url>> {
+    let next = answer.headers().get(header::LOCATION).and_then(|next| next.to_str().ok());
+    match next {
+        Some(next) if answer.status().is_redirection() => from.join(next).map(Some).map_err(no_url),
+        _ => Ok(None),
+    }
+}
+
+async fn left(from: Url, answer: reqwest::Response) -> Result<Url> {
+    if let Some(next) = location(&from, &answer)? {
+        return Ok(next);
+    }
+    let status = answer.status();
+    let page = Page { url: from, status, text: answer.text().await.map_err(unreached)? };
+    Err(Problem::new(ProblemKind::SignInRefused, page.told()).with("status", status.as_u16()))
 }
 
 impl Page {

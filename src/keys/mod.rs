@@ -132,6 +132,20 @@ impl Keys {
         sealed::unseal(&sealed::key(&self.subkey("seal", purpose)), aad, sealed)
     }
 
+    /// Seals `plain` under a key of its own, bound to `aad`.
+    #[must_use]
+    pub fn seal_under(&self, key: &[u8; 32], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        sealed::seal(&sealed::key(key), &self.0.ambient, aad, plain)
+    }
+
+    /// Opens what [`Self::seal_under`] made.
+    ///
+    /// # Errors
+    /// As [`Self::unseal`].
+    pub fn unseal_under(&self, key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        sealed::unseal(&sealed::key(key), aad, sealed)
+    }
+
     /// Tells whether two values are equal, and nothing to anyone without the key.
     #[must_use]
     pub fn fingerprint(&self, value: &SecretValue) -> [u8; 32] {
@@ -201,7 +215,6 @@ impl Keys {
     #[must_use]
     pub fn new_wrapping(&self) -> NewWrapping {
         let key = Zeroizing::new(self.0.ambient.bytes::<32>());
-        // Version 7: later ones sort after earlier ones.
         let id = format!("key_{}", self.0.ambient.uuid().as_simple());
         let sealed = self.seal(WRAPPING, id.as_bytes(), key.as_slice());
         NewWrapping { id, sealed }

@@ -86,6 +86,8 @@ actions! {
     SignIn "sign-in";
     /// End what has run out.
     Expire "expire";
+    /// Note what came of a change that was begun at an engine.
+    Settle "settle";
     /// Write what should be in a cluster, and note what is.
     Deliver "deliver";
     /// Take from leavers what they hold; open and close rotation tasks.

@@ -32,6 +32,8 @@ pub enum Service {
     SignIn,
     /// Ends what has run out: grants, requests, sessions.
     Expiry,
+    /// Notes what came of what was begun at an engine.
+    Secrets,
     /// Keeps deliveries as they should be.
     Broker,
     /// Takes from leavers what they still hold.
@@ -43,7 +45,7 @@ pub enum Service {
 impl Service {
     /// Every service.
     pub const ALL: &'static [Self] =
-        &[Self::SignIn, Self::Expiry, Self::Broker, Self::Revocation, Self::Operator];
+        &[Self::SignIn, Self::Expiry, Self::Secrets, Self::Broker, Self::Revocation, Self::Operator];
 
     /// Its name in policies and entries.
     #[must_use]
@@ -51,6 +53,7 @@ impl Service {
         match self {
             Self::SignIn => "sign-in",
             Self::Expiry => "expiry",
+            Self::Secrets => "secrets",
             Self::Broker => "broker",
             Self::Revocation => "revocation",
             Self::Operator => "operator",

@@ -305,6 +305,13 @@ fn cases() -> Vec<Case> {
             None,
         ),
         case("the broker reveals", service(Service::Broker), A::Reveal, production(), Some(No::NotCovered)),
+        case(
+            "what was begun at an engine is settled",
+            service(Service::Secrets),
+            A::Settle,
+            Resource::Environment(environment("reports/production")),
+            None,
+        ),
         case("sign-in takes in", service(Service::SignIn), A::SignIn, Resource::People, None),
         case("expiry ends", service(Service::Expiry), A::Expire, Resource::People, None),
         case("revocation takes", service(Service::Revocation), A::Revoke, Resource::People, None),

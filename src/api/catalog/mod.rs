@@ -61,3 +61,8 @@ fn set_of(source: Option<String>, documents: Vec<DocumentBody>) -> Result<Docume
     let documents = documents.into_iter().map(|it| Document { file: it.file, text: it.text }).collect();
     Ok(DocumentSet { source, documents })
 }
+
+/// All endpoints here.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().merge(applications::route()).merge(apply::route()).merge(plan::route())
+}

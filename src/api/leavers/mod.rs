@@ -114,3 +114,8 @@ impl From<&Leaver> for LeaverView {
 fn time(millis: i64) -> String {
     Timestamp::from_millis(millis).to_string()
 }
+
+/// All endpoints here.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().merge(list::route()).merge(show::route())
+}

@@ -161,3 +161,8 @@ impl RequestView {
 pub fn request_id(text: &str) -> Result<RequestId> {
     text.parse().map_err(|e: String| Problem::invalid(e).remedy("`portctl request list` shows yours."))
 }
+
+/// All endpoints here.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().merge(create::route()).merge(list::route()).merge(show::route()).merge(decide::routes()).merge(events::route())
+}

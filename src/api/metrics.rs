@@ -1,0 +1,56 @@
+//! `GET /metrics`: the four golden signals, in the Prometheus text format.
+//!
+//! Labels are methods, route patterns and status classes: never a name, an id or an address.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+    routing::get,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::App;
+use crate::base::time::Stopwatch;
+
+/// Upper ends of the latency buckets, in seconds.
+const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// One recorder a process: that is how the `metrics` crate works.
+static RECORDER: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)
+        .ok()?
+        .install_recorder()
+        .ok()
+});
+
+async fn metrics(State(app): State<Arc<App>>) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    metrics::gauge!("port_control_log_entries").set(app.log.head().size as f64);
+    RECORDER.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+}
+
+/// This endpoint.
+pub(super) fn routes() -> Router<Arc<App>> {
+    LazyLock::force(&RECORDER);
+    Router::new().route("/metrics", get(metrics))
+}
+
+/// Counts and times a request.
+pub(super) async fn measure(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().to_string();
+    let watch = Stopwatch::start();
+    metrics::gauge!("port_control_requests_in_flight").increment(1.0);
+    let answer = next.run(request).await;
+    metrics::gauge!("port_control_requests_in_flight").decrement(1.0);
+    let status = format!("{}xx", answer.status().as_u16() / 100);
+    let labels = [("method", method), ("route", route), ("status", status)];
+    metrics::counter!("port_control_requests_total", &labels).increment(1);
+    metrics::histogram!("port_control_request_seconds", &labels).record(watch.elapsed().as_secs_f64());
+    answer
+}

@@ -1,0 +1,79 @@
+//! The HTTP API: one endpoint a file, with its errors, docs and tests.
+//!
+//! JSON under `/api/v1`; errors are problem documents (RFC 9457). Which routes may be called by anybody
+//! is listed in [`public`]; every other one takes an [`Auth`].
+
+mod auth;
+pub mod catalog;
+pub mod deliveries;
+pub mod grants;
+mod health;
+pub mod identity;
+mod json;
+pub mod leavers;
+mod metrics;
+mod network;
+mod openapi;
+mod problem;
+pub mod public;
+pub mod requests;
+pub mod rotation;
+mod router;
+pub mod secrets;
+mod serve;
+mod version;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use auth::Auth;
+pub(crate) use auth::cookie;
+pub use json::Json;
+pub use network::Network;
+pub use openapi::document;
+pub use router::router;
+pub use serve::{Tls, serve};
+
+use crate::{
+    access::{Gate, Requests},
+    audit::Log,
+    base::{Ambient, Config},
+    broker::Broker,
+    catalog::Catalog,
+    identity::Identity,
+    keys::Keys,
+    revocation::Revocation,
+    secrets::Secrets,
+    store::Database,
+};
+
+/// What endpoints and pages work with: one of each room.
+pub struct App {
+    /// Where people get their permits.
+    pub gate: Gate,
+    /// People and sessions.
+    pub identity: Identity,
+    /// What files declare.
+    pub catalog: Catalog,
+    /// Requests, approvals and grants.
+    pub requests: Requests,
+    /// What leavers still hold.
+    pub revocation: Revocation,
+    /// Deliveries.
+    pub broker: Broker,
+    /// Secrets.
+    pub secrets: Secrets,
+    /// Keys.
+    pub keys: Keys,
+    /// The log.
+    pub log: Log,
+    /// The database.
+    pub database: Database,
+    /// Time and chance.
+    pub ambient: Ambient,
+    /// The server's configuration.
+    pub config: Arc<Config>,
+    /// Cancelled once the server has been told to stop.
+    pub stop: CancellationToken,
+}

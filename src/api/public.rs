@@ -1,0 +1,23 @@
+//! The routes that anybody may call: signing in has to begin somewhere, and a probe has no token.
+
+/// Method and path, as routes are written. Everything else needs a caller.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    // Counts and times alone; no name of anybody or anything.
+    ("GET", "/metrics"),
+    ("GET", "/api/v1/version"),
+    ("GET", "/api/v1/openapi.json"),
+    ("POST", "/api/v1/logins"),
+    ("POST", "/api/v1/logins/{id}/token"),
+    ("POST", "/api/v1/recovery"),
+];
+
+/// The same for pages.
+pub const PAGES: &[(&str, &str)] = &[
+    ("GET", "/"),
+    ("GET", "/style.css"),
+    ("GET", "/sign-in"),
+    ("GET", "/sign-in/{provider}"),
+    ("GET", "/sign-in/{provider}/callback"),
+];

@@ -1,0 +1,85 @@
+//! `GET /api/v1/applications/{application}/environments/{environment}/secrets`
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::EnvironmentPath;
+use crate::{
+    api::{App, Auth, Json},
+    base::Problem,
+    policy::Action,
+    secrets::Listed,
+};
+
+/// Secrets of an environment.
+#[derive(Serialize, ToSchema)]
+pub struct Secrets {
+    /// They.
+    items: Vec<SecretView>,
+    /// Always null: all are listed.
+    next: Option<String>,
+}
+
+/// A secret, without its value.
+#[derive(Serialize, ToSchema)]
+pub struct SecretView {
+    /// Its id; empty for one that files declare and nobody has used yet.
+    id: String,
+    /// What it is called here.
+    name: String,
+    /// The current version; null where that is deleted.
+    version: Option<i64>,
+    /// How many versions there have been.
+    versions: i64,
+    /// When it last changed.
+    changed_at: Option<String>,
+    /// Who made the newest version, as the log names whoever it was.
+    changed_by: Option<String>,
+    /// The application that shares it with this one.
+    shared_by: Option<String>,
+}
+
+impl From<Listed> for SecretView {
+    fn from(it: Listed) -> Self {
+        Self {
+            id: it.id,
+            name: it.name,
+            version: it.version,
+            versions: it.versions,
+            changed_at: it.changed_at.map(|at| at.to_string()),
+            changed_by: it.changed_by,
+            shared_by: it.shared_by.map(|it| it.to_string()),
+        }
+    }
+}
+
+/// The secrets of an environment, its own and those shared with it; no values.
+#[utoipa::path(
+    get,
+    path = "/applications/{application}/environments/{environment}/secrets",
+    tag = "secrets",
+    params(EnvironmentPath),
+    responses(
+        (status = 200, description = "By name.", body = Secrets),
+        (status = 403, description = "`denied`, `needs-grant`"),
+        (status = 404, description = "`not-found`"),
+    )
+)]
+async fn list(
+    State(app): State<Arc<App>>,
+    Auth(caller): Auth,
+    Path(path): Path<EnvironmentPath>,
+) -> Result<Json<Secrets>, Problem> {
+    let permit = app.gate.authorize(&caller, Action::List, path.resource(&app).await?).await?;
+    let items = app.secrets.list(permit).await?.into_iter().map(SecretView::from).collect();
+    Ok(Json(Secrets { items, next: None }))
+}
+
+/// This endpoint.
+pub fn route() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list))
+}

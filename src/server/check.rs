@@ -1,0 +1,123 @@
+//! `port-control check`: of each dependency, whether it is reached and gives the rights that it should.
+
+use super::{Opening, Server, open::remote_engine};
+use crate::{
+    base::{Ambient, Config, Problem, Result, Timestamp},
+    broker::{CheckFinding, CheckLevel},
+    secrets::RemoteEngine,
+};
+
+/// What was found out about one dependency.
+#[derive(Debug, serde::Serialize)]
+pub struct Checked {
+    /// Which: `database`, `engine`, `provider NAME`, `cluster NAME`.
+    pub dependency: String,
+    /// What is to be said of it; at least one finding.
+    pub findings: Vec<CheckFinding>,
+}
+
+impl Checked {
+    fn one(dependency: impl Into<String>, finding: CheckFinding) -> Self {
+        Self { dependency: dependency.into(), findings: vec![finding] }
+    }
+
+    /// Whether nothing of it would keep the server from working.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        self.findings.iter().all(|finding| finding.level != CheckLevel::Failure)
+    }
+}
+
+/// Looks at everything that a configuration depends on. What cannot be reached is a finding, not an
+/// error: the rest is looked at all the same.
+pub async fn check(config: Config) -> Vec<Checked> {
+    let mut found = vec![engine(&config).await];
+    match Server::open(config, Opening::Serve).await {
+        Ok(server) => {
+            found.insert(
+                0,
+                Checked::one("database", fine("reached, migrated, its log fits itself and its keys open")),
+            );
+            found.extend(providers(&server).await);
+            found.extend(clusters(&server).await);
+            server.app.log.drain().await;
+            server.app.database.close().await;
+        }
+        Err(problem) => found.insert(0, Checked::one("database", failure(&problem))),
+    }
+    found
+}
+
+async fn engine(config: &Config) -> Checked {
+    let engine = match remote_engine(&config.engine, &Ambient::system(Timestamp::EPOCH)) {
+        Ok(None) => return Checked::one("engine", fine("embedded: values lie sealed in the database")),
+        Ok(Some(engine)) => engine,
+        Err(problem) => return Checked::one("engine", failure(&problem)),
+    };
+    Checked { dependency: format!("engine {}", engine.name()), findings: said_of(engine.as_ref()).await }
+}
+
+async fn said_of(engine: &dyn RemoteEngine) -> Vec<CheckFinding> {
+    match engine.check().await {
+        Err(problem) => vec![failure(&problem)],
+        Ok(lines) if lines.is_empty() => vec![fine("reached, signed in, with the rights that it needs")],
+        Ok(lines) => lines
+            .into_iter()
+            .map(|message| CheckFinding {
+                level: CheckLevel::Warning,
+                message,
+                remedy: Some("`port-control vault-policy` prints the least policy that it needs.".to_owned()),
+            })
+            .collect(),
+    }
+}
+
+async fn providers(server: &Server) -> Vec<Checked> {
+    let said = server.app.identity.check_providers().await;
+    said.into_iter()
+        .map(|(name, outcome)| {
+            let finding = match outcome {
+                Ok(()) => fine("reached, and what it publishes can be used"),
+                Err(problem) => failure(&problem),
+            };
+            Checked::one(format!("provider {name}"), finding)
+        })
+        .collect()
+}
+
+async fn clusters(server: &Server) -> Vec<Checked> {
+    match server.app.broker.check().await {
+        Ok(found) => found
+            .into_iter()
+            .map(|(name, findings)| Checked { dependency: format!("cluster {name}"), findings })
+            .collect(),
+        Err(problem) => vec![Checked::one("clusters", failure(&problem))],
+    }
+}
+
+fn fine(message: &str) -> CheckFinding {
+    CheckFinding { level: CheckLevel::Fine, message: message.to_owned(), remedy: None }
+}
+
+fn failure(problem: &Problem) -> CheckFinding {
+    CheckFinding {
+        level: CheckLevel::Failure,
+        message: problem.detail.clone(),
+        remedy: problem.remedy.clone(),
+    }
+}
+
+/// Everything that was checked, as a problem where something of it would keep the server from working.
+///
+/// # Errors
+/// `invalid-configuration` where it would.
+pub fn verdict(found: &[Checked]) -> Result<()> {
+    let failing: Vec<&str> = found.iter().filter(|it| !it.works()).map(|it| it.dependency.as_str()).collect();
+    if failing.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        crate::base::ProblemKind::InvalidConfiguration,
+        format!("the server would not work: {}", failing.join(", ")),
+    ))
+}

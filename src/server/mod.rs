@@ -1,0 +1,29 @@
+//! Puts the rooms together: from a configuration to a running server, and the other commands of
+//! `port-control` on the server's own machine.
+
+mod check;
+mod open;
+mod recover_access;
+mod rotate_key;
+mod run;
+mod serve;
+mod vault_policy;
+
+use std::path::Path;
+
+pub use check::{Checked, check, verdict};
+pub use open::{Opening, Server};
+pub use recover_access::recover_access;
+pub use rotate_key::rotate_key;
+pub use serve::{migrate, serve, stop_on_signal};
+pub use vault_policy::vault_policy;
+
+use crate::base::{Config, Result};
+
+/// Reads the configuration of a file and of this process's environment.
+///
+/// # Errors
+/// `invalid-configuration` with every finding.
+pub fn configuration(file: &Path) -> Result<Config> {
+    Config::load(file, std::env::vars())
+}

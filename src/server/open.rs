@@ -1,0 +1,222 @@
+//! From a configuration to rooms that know each other.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    access::{Expiry, Gate, GateParts, Requests, RowsOfNow},
+    api::App,
+    audit::Log,
+    base::{
+        Ambient, Problem, ProblemKind, Result, Timestamp,
+        config::{Config, EngineConfig, MasterKeySource, WebhookConfig},
+    },
+    broker::{self, Broker, Surroundings},
+    catalog::Catalog,
+    identity::{self, Identity},
+    keys::{Keys, MasterKey},
+    notify::{Outbox, Sender, Webhook},
+    policy::{OwnServices, Policies, ServicePermits},
+    revocation::Revocation,
+    secrets::{self, RemoteEngine, Secrets},
+    store::{Database, sql},
+};
+
+/// The name of the mark that `dev` leaves in its database.
+const MADE_BY: &str = "made-by";
+/// Its value.
+const DEV: &str = "dev";
+
+/// For whom a server is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// For people: a database that `dev` made is refused, and so is one that is not migrated.
+    Serve,
+    /// For the embedded default: its database is migrated and marked.
+    Dev,
+}
+
+/// All rooms of a server, open and not yet running.
+pub struct Server {
+    /// What answers requests.
+    pub app: Arc<App>,
+    pub(super) loops: Loops,
+}
+
+/// What goes on by itself while the server runs.
+pub(super) struct Loops {
+    pub(super) expiry: Expiry,
+    pub(super) revocation: Revocation,
+    pub(super) broker: Broker,
+    pub(super) sender: Sender,
+    pub(super) secrets: Secrets,
+}
+
+impl Server {
+    /// Opens the database, the keys and the log, and puts the rooms together. Talks to no identity
+    /// provider and to no cluster yet.
+    ///
+    /// # Errors
+    /// `invalid-configuration`; `database-unavailable`; a database that was made by `dev`, that is not
+    /// migrated, whose log is altered or whose master key is another.
+    pub async fn open(config: Config, opening: Opening) -> Result<Self> {
+        let (database, ambient) = open_database(&config, opening).await?;
+        let keys = open_keys(&config, &database, &ambient).await?;
+        let log = Log::open(database.clone(), ambient.clone(), Arc::new(RowsOfNow)).await?;
+        let policies = Arc::new(Policies::built_in()?);
+        let permits: Arc<dyn ServicePermits> =
+            Arc::new(OwnServices::new(Arc::clone(&policies), ambient.clone()));
+        let catalog = Catalog::new(database.clone(), config.administrators.clone());
+        let identity = Identity::new(identity::Parts {
+            database: database.clone(),
+            log: log.clone(),
+            keys: Arc::new(keys.clone()),
+            ambient: ambient.clone(),
+            permits: Arc::clone(&permits),
+            public_url: config.public_url.clone(),
+            administrators: config.administrators.clone(),
+            providers: config.providers.clone(),
+            sessions: config.sessions,
+        })?;
+        let gate = Gate::new(GateParts {
+            database: database.clone(),
+            log: log.clone(),
+            identity: identity.clone(),
+            catalog: catalog.clone(),
+            policies: Arc::clone(&policies),
+            ambient: ambient.clone(),
+        });
+        let secrets = Secrets::new(secrets::Parts {
+            database: database.clone(),
+            log: log.clone(),
+            catalog: catalog.clone(),
+            keys: keys.clone(),
+            ambient: ambient.clone(),
+            remote: remote_engine(&config.engine, &ambient)?,
+            permits: Arc::clone(&permits),
+        });
+        let broker = Broker::new(Surroundings {
+            database: database.clone(),
+            log: log.clone(),
+            ambient: ambient.clone(),
+            catalog: catalog.clone(),
+            values: Arc::new(secrets.clone()),
+            mac: Arc::new(keys.clone()),
+            permits: Arc::clone(&permits),
+            targets: broker::targets(&config.clusters, &ambient),
+        });
+        let webhooks = webhooks(&config.webhooks)?;
+        let requests = Requests::new(
+            database.clone(),
+            log.clone(),
+            catalog.clone(),
+            Arc::clone(&policies),
+            ambient.clone(),
+            Outbox::new(&webhooks),
+            config.public_url.as_str(),
+        );
+        let revocation =
+            Revocation::new(database.clone(), log.clone(), catalog.clone(), Arc::clone(&permits));
+        let loops = Loops {
+            expiry: Expiry::new(database.clone(), log.clone(), identity.clone(), permits, ambient.clone()),
+            revocation: revocation.clone(),
+            broker: broker.clone(),
+            sender: Sender::new(database.clone(), ambient.clone(), webhooks)?,
+            secrets: secrets.clone(),
+        };
+        let app = App {
+            gate,
+            identity,
+            catalog,
+            requests,
+            revocation,
+            broker,
+            secrets,
+            keys,
+            log,
+            database,
+            ambient,
+            config: Arc::new(config),
+            stop: CancellationToken::new(),
+        };
+        Ok(Self { app: Arc::new(app), loops })
+    }
+}
+
+async fn open_database(config: &Config, opening: Opening) -> Result<(Database, Ambient)> {
+    let url = config.database.read()?;
+    let url = url
+        .expose_text()
+        .ok_or_else(|| Problem::new(ProblemKind::InvalidConfiguration, "the database's URL is not text"))?;
+    let database = Database::open(url).await?;
+    match opening {
+        Opening::Dev => database.migrate().await?,
+        Opening::Serve => refuse_pending(&database).await?,
+    }
+    settle_mark(&database, opening).await?;
+    // A machine whose clock stands before the newest entry would write a log that goes back in time.
+    let newest: Option<(i64,)> =
+        database.fetch_optional(sql("SELECT time FROM log_head WHERE id = 1")).await?;
+    let floor = newest.map_or(Timestamp::EPOCH, |(time,)| Timestamp::from_millis(time));
+    Ok((database, Ambient::system(floor)))
+}
+
+async fn refuse_pending(database: &Database) -> Result<()> {
+    match database.pending_migrations().await? {
+        0 => Ok(()),
+        pending => Err(Problem::new(
+            ProblemKind::InvalidConfiguration,
+            format!("{pending} migrations of the database have not been made"),
+        )
+        .remedy("Make them: `port-control migrate --config FILE`.")),
+    }
+}
+
+/// `dev` marks its database, and nothing else opens a marked one.
+async fn settle_mark(database: &Database, opening: Opening) -> Result<()> {
+    let mark: Option<(String,)> =
+        database.fetch_optional(sql("SELECT value FROM marks WHERE name = $1").bind(MADE_BY)).await?;
+    let used: Option<(i64,)> = database.fetch_optional(sql("SELECT size FROM log_head WHERE id = 1")).await?;
+    let refused = |what: &str, remedy: &str| {
+        Err(Problem::new(ProblemKind::InvalidConfiguration, what.to_owned()).remedy(remedy.to_owned()))
+    };
+    match (opening, mark, used) {
+        (Opening::Serve, Some(_), _) => refused(
+            "this database was made by `port-control dev`, whose sign-ins prove nothing",
+            "Name another database: `[database] url`.",
+        ),
+        (Opening::Dev, None, Some(_)) => refused(
+            "this database is in use and was not made by `port-control dev`",
+            "Name another folder: `--data DIR`.",
+        ),
+        (Opening::Dev, None, None) => {
+            let mark = sql("INSERT INTO marks (name, value) VALUES ($1, $2)").bind(MADE_BY).bind(DEV);
+            database.write_unrecorded("marks", mark).await?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn open_keys(config: &Config, database: &Database, ambient: &Ambient) -> Result<Keys> {
+    let master = match &config.master_key {
+        MasterKeySource::File(path) => MasterKey::from_file(path)?,
+        MasterKeySource::Passphrase(passphrase) => MasterKey::from_passphrase(passphrase.read()?),
+    };
+    Keys::open(database, master, ambient.clone()).await
+}
+
+pub(super) fn remote_engine(
+    config: &EngineConfig,
+    ambient: &Ambient,
+) -> Result<Option<Arc<dyn RemoteEngine>>> {
+    match config {
+        EngineConfig::Embedded => Ok(None),
+        EngineConfig::Vault(vault) => Ok(Some(Arc::new(secrets::Vault::new(vault.as_ref().clone(), ambient.clone())?))),
+    }
+}
+
+fn webhooks(config: &[WebhookConfig]) -> Result<Vec<Webhook>> {
+    config.iter().map(|webhook| Webhook::new(webhook.url.clone(), &webhook.secret.read()?)).collect()
+}

@@ -1,0 +1,85 @@
+//! Running: everything that goes on by itself beside the answers, and its end.
+
+use std::time::Duration;
+
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Server, open::Loops};
+use crate::{
+    api::{self, Tls},
+    base::{Problem, Result},
+};
+
+/// How long answers may take that have begun when the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+impl Server {
+    /// Answers on `listener` until `stop`; then what has begun is finished, within ten seconds.
+    /// `router` is what answers.
+    ///
+    /// # Errors
+    /// Where the address cannot be served, or where a part that goes on by itself has failed: then the
+    /// process had better end, and be started again.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        router: axum::Router,
+        tls: Option<Tls>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let (app, loops) = (self.app, JoinSet::new());
+        let background = tokio::spawn(watch_over(self.loops.start(loops, &app.log, &stop), stop.clone()));
+        let served = api::serve(listener, router, tls, stop.clone()).await;
+        stop.cancel();
+        let worked = tokio::time::timeout(DRAIN, background).await;
+        app.log.drain().await;
+        app.database.close().await;
+        served?;
+        match worked {
+            Ok(Ok(outcome)) => outcome,
+            _ => Err(Problem::internal("what goes on by itself did not end in time")),
+        }
+    }
+}
+
+impl Loops {
+    fn start(
+        self,
+        mut tasks: JoinSet<&'static str>,
+        log: &crate::audit::Log,
+        stop: &CancellationToken,
+    ) -> JoinSet<&'static str> {
+        let (token, log) = (stop.clone(), log.watch());
+        tasks.spawn(named("expiry", self.expiry.run(token.clone())));
+        tasks.spawn(named("revocation", self.revocation.run(token.clone())));
+        tasks.spawn(named("broker", self.broker.run(token.clone())));
+        tasks.spawn(named("secrets", self.secrets.run(token.clone())));
+        tasks.spawn(named("notify", self.sender.run(log, token)));
+        tasks
+    }
+}
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+/// Waits for every part. One that ends before it is told to takes the server with it: half a server
+/// would look whole.
+async fn watch_over(mut tasks: JoinSet<&'static str>, stop: CancellationToken) -> Result<()> {
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        if stop.is_cancelled() && ended.is_ok() {
+            continue;
+        }
+        let what = ended.map_or_else(
+            |error| format!("a part of the server failed: {error}"),
+            |name| format!("the server's part '{name}' ended by itself"),
+        );
+        tracing::error!("{what}");
+        stop.cancel();
+        outcome = Err(Problem::internal(what));
+    }
+    outcome
+}
