@@ -45,7 +45,7 @@ fn refusal(rejection: &JsonRejection) -> Problem {
     }
 }
 
-fn cause(error: &(dyn std::error::Error + 'static)) -> Option<&serde_json::Error> {
+fn cause<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e serde_json::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<serde_json::Error>() {

@@ -3,6 +3,7 @@
 //! JSON under `/api/v1`; errors are problem documents (RFC 9457). Which routes may be called by anybody
 //! is listed in [`public`]; every other one takes an [`Auth`].
 
+pub mod audit;
 mod auth;
 pub mod catalog;
 pub mod deliveries;

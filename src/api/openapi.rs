@@ -8,7 +8,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{App, catalog, deliveries, grants, identity, leavers, requests, rotation, secrets, version};
+use super::{App, audit, catalog, deliveries, grants, identity, leavers, requests, rotation, secrets, version};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,7 +27,7 @@ impl Modify for Bearer {
     }
 }
 
-/// Every endpoint under `/api/v1`, with its description.
+/// Every endpoint under `/api/v1` and `/audit`, with its description.
 pub(super) fn endpoints() -> OpenApiRouter<Arc<App>> {
     let all = OpenApiRouter::new()
         .merge(version::route())
@@ -39,7 +39,7 @@ pub(super) fn endpoints() -> OpenApiRouter<Arc<App>> {
         .merge(leavers::routes())
         .merge(rotation::list::route())
         .merge(deliveries::routes());
-    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", all)
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", all).merge(audit::routes())
 }
 
 /// The description of the API.

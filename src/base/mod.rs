@@ -15,6 +15,7 @@ pub mod telemetry;
 pub mod time;
 
 pub use ambient::Ambient;
+pub use config::Config;
 pub use names::{EnvironmentRef, Name, SecretName, SecretRef};
 pub use problem::{Problem, ProblemKind};
 pub use secret::SecretValue;

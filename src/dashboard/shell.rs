@@ -9,7 +9,6 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
 };
 
-use super::cookies;
 use crate::{
     api::{App, Network, cookie},
     base::{Problem, ProblemKind},

@@ -4,10 +4,14 @@ pub mod applications;
 pub mod apply;
 pub mod plan;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
+    api::App,
     base::{Problem, Result},
     catalog::{Change, ChangeKind, Document, DocumentSet, LONGEST_SOURCE},
 };

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::PersonView;
 use crate::{
-    api::{App, Auth, Json},
+    api::{App, Auth, Json, requests::GrantView},
     base::{Name, Problem, Timestamp, ids::SessionId},
     identity::{Caller, Identity},
     policy::{Action, Resource},
@@ -31,8 +31,7 @@ pub struct WhoamiView {
     #[schema(value_type = Vec<Object>)]
     pub scopes: Vec<crate::policy::ScopeStanding>,
     /// Her live grants.
-    #[schema(value_type = Vec<Object>)]
-    pub grants: Vec<serde_json::Value>,
+    pub grants: Vec<GrantView>,
     /// Whom to ask.
     pub contact: String,
 }
@@ -125,8 +124,8 @@ pub(crate) async fn view(app: &App, caller: &Caller) -> Result<WhoamiView, Probl
         groups,
         teams: standing.teams,
         scopes: standing.scopes,
-        grants: standing.grants,
-        contact: app.contact.clone(),
+        grants: standing.grants.iter().map(GrantView::from).collect(),
+        contact: app.config.contact.clone(),
     })
 }
 

@@ -3,11 +3,14 @@
 pub mod list;
 pub mod show;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    api::{requests::PersonView, rotation::TaskView},
+    api::{App, requests::PersonView, rotation::TaskView},
     base::Timestamp,
     revocation::{Leaver, LeaverRow, Left, StepTaken},
 };

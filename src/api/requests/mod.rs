@@ -6,8 +6,11 @@ pub mod events;
 pub mod list;
 pub mod show;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     access::{Approver, Grant, Request, RequestState},
@@ -164,5 +167,5 @@ pub fn request_id(text: &str) -> Result<RequestId> {
 
 /// All endpoints here.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().merge(create::route()).merge(list::route()).merge(show::route()).merge(decide::routes()).merge(events::route())
+    OpenApiRouter::new().merge(create::route()).merge(list::route()).merge(show::route()).merge(decide::route()).merge(events::route())
 }
