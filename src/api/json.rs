@@ -32,12 +32,13 @@ impl<T: Serialize> IntoResponse for Json<T> {
 fn refusal(rejection: &JsonRejection) -> Problem {
     match rejection {
         JsonRejection::JsonDataError(error) => misfit(error),
-        JsonRejection::JsonSyntaxError(error) => Problem::invalid(format!("the body is no JSON{}", place(error))),
-        JsonRejection::MissingJsonContentType(_) => Problem::new(
-            ProblemKind::UnsupportedMediaType,
-            "the body has to be JSON",
-        )
-        .remedy("Send `Content-Type: application/json`."),
+        JsonRejection::JsonSyntaxError(error) => {
+            Problem::invalid(format!("the body is no JSON{}", place(error)))
+        }
+        JsonRejection::MissingJsonContentType(_) => {
+            Problem::new(ProblemKind::UnsupportedMediaType, "the body has to be JSON")
+                .remedy("Send `Content-Type: application/json`.")
+        }
         rejection if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(ProblemKind::TooLarge, "the body is longer than what is taken here")
         }
@@ -57,7 +58,8 @@ fn cause<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e serde_j
 }
 
 fn place(error: &(dyn std::error::Error + 'static)) -> String {
-    cause(error).map_or_else(String::new, |error| format!(" at line {} column {}", error.line(), error.column()))
+    cause(error)
+        .map_or_else(String::new, |error| format!(" at line {} column {}", error.line(), error.column()))
 }
 
 /// Which field is wrong or missing may be said; what it held may not.
@@ -66,7 +68,9 @@ fn misfit(error: &(dyn std::error::Error + 'static)) -> Problem {
     let field = ["unknown field `", "missing field `", "duplicate field `"].iter().find_map(|start| {
         let name = said.strip_prefix(start).or_else(|| said.split_once(start).map(|(_, rest)| rest))?;
         let name = name.split_once('`')?.0;
-        let plain = !name.is_empty() && name.len() <= 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let plain = !name.is_empty()
+            && name.len() <= 64
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         plain.then(|| format!("{}'{name}'", start.trim_end_matches('`')))
     });
     let what = field.unwrap_or_else(|| "a field has the wrong type".to_owned());

@@ -68,7 +68,10 @@ mod tests {
     fn only_a_trusted_proxy_says_who_calls() {
         assert_eq!(from("192.0.2.1", &["198.51.100.9"]).as_deref(), Some("192.0.2.1"));
         assert_eq!(from("10.0.0.1", &["198.51.100.9"]).as_deref(), Some("198.51.100.9"));
-        assert_eq!(from("10.0.0.1", &["203.0.113.5, 198.51.100.9, 10.1.1.1"]).as_deref(), Some("198.51.100.9"));
+        assert_eq!(
+            from("10.0.0.1", &["203.0.113.5, 198.51.100.9, 10.1.1.1"]).as_deref(),
+            Some("198.51.100.9")
+        );
         assert_eq!(from("10.0.0.1", &["203.0.113.5", "198.51.100.9"]).as_deref(), Some("198.51.100.9"));
         assert_eq!(from("::ffff:10.0.0.1", &["198.51.100.9"]).as_deref(), Some("198.51.100.9"));
         assert_eq!(from("10.0.0.1", &[]).as_deref(), Some("10.0.0.1"));

@@ -8,7 +8,9 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{App, audit, catalog, deliveries, grants, identity, leavers, requests, rotation, secrets, version};
+use super::{
+    App, audit, catalog, deliveries, grants, identity, leavers, requests, rotation, secrets, version,
+};
 
 #[derive(OpenApi)]
 #[openapi(

@@ -11,7 +11,11 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if status.is_server_error() {
-            tracing::warn!(problem = self.kind.slug(), detail = self.detail, "a request could not be answered");
+            tracing::warn!(
+                problem = self.kind.slug(),
+                detail = self.detail,
+                "a request could not be answered"
+            );
         }
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut answer = (status, body).into_response();

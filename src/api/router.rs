@@ -51,9 +51,14 @@ pub fn router(app: Arc<App>) -> Router {
                 .layer(PropagateRequestIdLayer::x_request_id())
                 .layer(header_where_none(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
                 .layer(header_where_none(header::CACHE_CONTROL, "no-store"))
-                .layer(header_where_none(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+                .layer(header_where_none(
+                    header::CONTENT_SECURITY_POLICY,
+                    "default-src 'none'; frame-ancestors 'none'",
+                ))
                 .layer(header_where_none(header::REFERRER_POLICY, "same-origin"))
-                .layer(CatchPanicLayer::custom(|_| Problem::internal("answering this panicked").into_response()))
+                .layer(CatchPanicLayer::custom(|_| {
+                    Problem::internal("answering this panicked").into_response()
+                }))
                 .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
                 .layer(DefaultBodyLimit::max(LONGEST_BODY)),
         )

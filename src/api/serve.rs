@@ -39,7 +39,12 @@ impl Tls {
 ///
 /// # Errors
 /// `internal` where the socket fails.
-pub async fn serve(listener: TcpListener, router: Router, tls: Option<Tls>, stop: CancellationToken) -> Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Tls>,
+    stop: CancellationToken,
+) -> Result<()> {
     let failed = |error: std::io::Error| Problem::internal(format!("serving failed: {error}"));
     let listener = listener.into_std().map_err(failed)?;
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -51,7 +56,11 @@ pub async fn serve(listener: TcpListener, router: Router, tls: Option<Tls>, stop
     });
     match tls {
         Some(Tls(config)) => {
-            axum_server::from_tcp_rustls(listener, config).map_err(failed)?.handle(handle).serve(service).await
+            axum_server::from_tcp_rustls(listener, config)
+                .map_err(failed)?
+                .handle(handle)
+                .serve(service)
+                .await
         }
         None => axum_server::from_tcp(listener).map_err(failed)?.handle(handle).serve(service).await,
     }

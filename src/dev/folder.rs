@@ -82,10 +82,6 @@ impl Folder {
         .remedy("Name another: `--data DIR`.")
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) fn database_url(&self) -> String {
         format!("sqlite:{}", self.path.join(DATABASE).display())
     }

@@ -64,7 +64,7 @@ impl Sender {
     /// Sends until `stop`, woken by the growing log and by the next attempt that is due.
     pub async fn run(self, mut log: watch::Receiver<Head>, stop: CancellationToken) {
         if self.webhooks.is_empty() {
-            return;
+            return stop.cancelled().await;
         }
         while !stop.is_cancelled() {
             log.borrow_and_update();

@@ -51,7 +51,8 @@ impl Secrets {
         }
         let environment = permit.resource().environment().cloned();
         let environment = environment.ok_or_else(|| Problem::internal("a permit for nowhere"))?;
-        let permit = self.it.permits.permit(Service::Secrets, Action::Settle, Resource::Environment(environment))?;
+        let permit =
+            self.it.permits.permit(Service::Secrets, Action::Settle, Resource::Environment(environment))?;
         self.it.log.perform(TakeIn { permit, label: label.clone() }).await
     }
 }

@@ -17,13 +17,16 @@ pub(super) struct SealedValue {
 }
 
 /// Seals a value as version `number` of the secret `at`.
-pub(super) fn seal(keys: &Keys, ambient: &Ambient, at: &SecretRef, number: i64, value: &SecretValue) -> SealedValue {
+pub(super) fn seal(
+    keys: &Keys,
+    ambient: &Ambient,
+    at: &SecretRef,
+    number: i64,
+    value: &SecretValue,
+) -> SealedValue {
     let key = Zeroizing::new(ambient.bytes::<32>());
     let bound = bound_to(at, number);
-    SealedValue {
-        sealed: keys.seal_under(&key, &bound, value.expose()),
-        wrapped: keys.wrap(&bound, &key),
-    }
+    SealedValue { sealed: keys.seal_under(&key, &bound, value.expose()), wrapped: keys.wrap(&bound, &key) }
 }
 
 /// Opens a version that [`seal`] made for the same place and number.

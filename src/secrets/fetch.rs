@@ -58,7 +58,12 @@ impl Secrets {
     ///
     /// # Errors
     /// `not-found`; `engine-unavailable`, `engine-fault`.
-    pub(super) async fn fetch(&self, declared: &Snapshot, at: &SecretRef, number: Option<i64>) -> Result<Fetched> {
+    pub(super) async fn fetch(
+        &self,
+        declared: &Snapshot,
+        at: &SecretRef,
+        number: Option<i64>,
+    ) -> Result<Fetched> {
         let row = secret(&self.it.database, at).await?;
         let home = self.home(declared, at)?;
         let (which, value) = match (&home, number) {
@@ -85,8 +90,13 @@ impl Secrets {
             }
         };
         let fingerprint = self.it.keys.fingerprint(&value);
-        let label =
-            Label { at: at.clone(), which, fingerprint, engine: home.engine_name(), location: home.location() };
+        let label = Label {
+            at: at.clone(),
+            which,
+            fingerprint,
+            engine: home.engine_name(),
+            location: home.location(),
+        };
         Ok(Fetched { label, value })
     }
 
@@ -111,10 +121,12 @@ impl Secrets {
             .it
             .database
             .fetch_optional(
-                sql("SELECT id, number, fingerprint, state, origin, created_at, created_by, engine_version, \
+                sql(
+                    "SELECT id, number, fingerprint, state, origin, created_at, created_by, engine_version, \
                      sealed, wrapped_key, master_key FROM versions \
                      WHERE secret = $1 AND state = 'live' AND fingerprint = $2 \
-                     AND (number = $3 OR engine_version = $4) ORDER BY number DESC")
+                     AND (number = $3 OR engine_version = $4) ORDER BY number DESC",
+                )
                 .bind(row.id.as_str())
                 .bind(fingerprint)
                 .bind(row.current_number.unwrap_or(0))

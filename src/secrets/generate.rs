@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn what_could_be_guessed_is_refused() {
-        for (length, alphabet) in [(Some(8), None), (Some(100), Some("a")), (Some(0), None), (Some(50), Some(""))] {
+        for (length, alphabet) in
+            [(Some(8), None), (Some(100), Some("a")), (Some(0), None), (Some(50), Some(""))]
+        {
             assert!(Recipe::new(length, alphabet).is_err(), "{length:?} {alphabet:?}");
         }
         assert!(Recipe::new(None, Some("aa")).is_err());

@@ -62,8 +62,4 @@ pub trait RemoteEngine: Send + Sync {
 
     /// Destroys versions for good.
     async fn destroy(&self, place: &Place, versions: &[u64]) -> Result<()>;
-
-    /// Whether it is reached, signed in to, and gives the rights that are needed; a line each for what
-    /// is missing or is more than needed.
-    async fn check(&self) -> Result<Vec<String>>;
 }

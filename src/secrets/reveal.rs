@@ -86,7 +86,12 @@ impl Secrets {
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn tell(&self, permit: Permit, how: How, fetched: Vec<(SecretName, Fetched)>) -> Result<Vec<Revealed>> {
+    async fn tell(
+        &self,
+        permit: Permit,
+        how: How,
+        fetched: Vec<(SecretName, Fetched)>,
+    ) -> Result<Vec<Revealed>> {
         let labels = fetched.iter().map(|(name, it)| (name.clone(), it.label.clone())).collect();
         let numbers = self.it.log.perform(Tell { permit, how, labels }).await?;
         Ok(fetched
@@ -113,12 +118,14 @@ impl Unit for Tell {
     }
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Vec<i64>> {
-        let here = self.permit.resource().environment().ok_or_else(|| Problem::internal("a permit for nowhere"))?;
+        let here =
+            self.permit.resource().environment().ok_or_else(|| Problem::internal("a permit for nowhere"))?;
         let action = if self.how == How::Run { "secret.run" } else { "secret.revealed" };
         let mut numbers = Vec::with_capacity(self.labels.len());
         for (name, label) in &self.labels {
             let (secret, version, number) = take_in(work, label).await?;
-            note(work, &self.permit.principal().to_string(), secret, version, &label.fingerprint, self.how).await?;
+            note(work, &self.permit.principal().to_string(), secret, version, &label.fingerprint, self.how)
+                .await?;
             let draft = Draft::act(action).secret(&here.at, name).with("version", number);
             let is_shared = label.at.environment != here.at;
             work.record(if is_shared { draft.with("of", label.at.to_string()) } else { draft });
@@ -165,10 +172,12 @@ async fn by_engine_version(
 ) -> Result<Option<(SecretId, VersionId, i64)>> {
     let found: Option<(String, i64)> = work
         .fetch_optional(
-            crate::store::sql("SELECT id, number FROM versions WHERE secret = $1 AND engine_version = $2 AND state = $3")
-                .bind(row.id.as_str())
-                .bind(engine_version)
-                .bind(LIVE),
+            crate::store::sql(
+                "SELECT id, number FROM versions WHERE secret = $1 AND engine_version = $2 AND state = $3",
+            )
+            .bind(row.id.as_str())
+            .bind(engine_version)
+            .bind(LIVE),
         )
         .await?;
     let Some((id, number)) = found else { return Ok(None) };

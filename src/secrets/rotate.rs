@@ -131,11 +131,13 @@ impl Unit for WrapAnew {
         for (version, old, wrapped) in &self.batch {
             // One that was destroyed meanwhile stays so.
             work.execute(
-                sql("UPDATE versions SET wrapped_key = $2, master_key = $3 WHERE id = $1 AND master_key = $4")
-                    .bind(version)
-                    .bind(wrapped.bytes.as_slice())
-                    .bind(wrapped.under.as_str())
-                    .bind(old),
+                sql(
+                    "UPDATE versions SET wrapped_key = $2, master_key = $3 WHERE id = $1 AND master_key = $4",
+                )
+                .bind(version)
+                .bind(wrapped.bytes.as_slice())
+                .bind(wrapped.under.as_str())
+                .bind(old),
             )
             .await?;
         }

@@ -16,7 +16,6 @@ pub(super) struct SecretRow {
     pub(super) name: String,
     pub(super) current_number: Option<i64>,
     pub(super) latest_number: i64,
-    pub(super) changed_at: i64,
 }
 
 /// A version.
@@ -26,9 +25,6 @@ pub(super) struct VersionRow {
     pub(super) number: i64,
     pub(super) fingerprint: Vec<u8>,
     pub(super) state: String,
-    pub(super) origin: String,
-    pub(super) created_at: i64,
-    pub(super) created_by: String,
     pub(super) engine_version: Option<i64>,
     pub(super) sealed: Option<Vec<u8>>,
     pub(super) wrapped_key: Option<Vec<u8>>,
@@ -71,7 +67,7 @@ fn unreadable() -> Problem {
 }
 
 pub(super) fn secret_query(at: &SecretRef) -> Query {
-    sql("SELECT id, name, current_number, latest_number, changed_at FROM secrets \
+    sql("SELECT id, name, current_number, latest_number FROM secrets \
          WHERE application = $1 AND environment = $2 AND team = $3 AND name = $4")
     .bind(&at.environment.application)
     .bind(&at.environment.environment)
@@ -80,7 +76,7 @@ pub(super) fn secret_query(at: &SecretRef) -> Query {
 }
 
 pub(super) fn secrets_query(at: &EnvironmentRef) -> Query {
-    sql("SELECT id, name, current_number, latest_number, changed_at FROM secrets \
+    sql("SELECT id, name, current_number, latest_number FROM secrets \
          WHERE application = $1 AND environment = $2 AND team = $3 ORDER BY name")
     .bind(&at.application)
     .bind(&at.environment)
@@ -88,8 +84,8 @@ pub(super) fn secrets_query(at: &EnvironmentRef) -> Query {
 }
 
 pub(super) fn version_query(secret: SecretId, number: i64) -> Query {
-    sql("SELECT id, number, fingerprint, state, origin, created_at, created_by, engine_version, sealed, \
-         wrapped_key, master_key FROM versions WHERE secret = $1 AND number = $2")
+    sql("SELECT id, number, fingerprint, state, engine_version, sealed, wrapped_key, \
+         master_key FROM versions WHERE secret = $1 AND number = $2")
     .bind(secret)
     .bind(number)
 }
@@ -102,11 +98,19 @@ pub(super) async fn secret_in(work: &mut Work<'_>, at: &SecretRef) -> Result<Opt
     work.fetch_optional(secret_query(at)).await
 }
 
-pub(super) async fn version(database: &Database, secret: SecretId, number: i64) -> Result<Option<VersionRow>> {
+pub(super) async fn version(
+    database: &Database,
+    secret: SecretId,
+    number: i64,
+) -> Result<Option<VersionRow>> {
     Ok(database.fetch_optional(version_query(secret, number)).await?)
 }
 
-pub(super) async fn version_in(work: &mut Work<'_>, secret: SecretId, number: i64) -> Result<Option<VersionRow>> {
+pub(super) async fn version_in(
+    work: &mut Work<'_>,
+    secret: SecretId,
+    number: i64,
+) -> Result<Option<VersionRow>> {
     work.fetch_optional(version_query(secret, number)).await
 }
 
@@ -122,8 +126,10 @@ pub(super) async fn secret_or_new(
     }
     let (id, now) = (work.ambient().id::<SecretId>(), work.now());
     work.execute(
-        sql("INSERT INTO secrets (id, application, environment, team, name, engine, location, latest_number, \
-             changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8)")
+        sql(
+            "INSERT INTO secrets (id, application, environment, team, name, engine, location, latest_number, \
+             changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8)",
+        )
         .bind(id)
         .bind(&at.environment.application)
         .bind(&at.environment.environment)

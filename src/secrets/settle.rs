@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Made, Removal, RemoteEngine, Secrets,
+    Made, RemoteEngine, Removal, Secrets,
     exposure::{How, note},
     place::Home,
     remove::mark,
@@ -17,9 +17,7 @@ use super::{
 };
 use crate::{
     audit::{Authority, Draft, IntentOutcome, Unit, Work},
-    base::{
-        Name, Problem, ProblemKind, Result, SecretRef, hex, ids::IntentId,
-    },
+    base::{Name, Problem, ProblemKind, Result, SecretRef, hex, ids::IntentId},
     policy::{Action, EnvironmentFacts, Permit, Resource, Service},
     store::sql,
 };
@@ -275,7 +273,9 @@ impl Unit for Settle {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Option<Made>> {
         let at = &self.pending.at;
-        let draft = Draft::act("secret.settled").secret(&at.environment, &at.name).with("by", self.pending.by.as_str());
+        let draft = Draft::act("secret.settled")
+            .secret(&at.environment, &at.name)
+            .with("by", self.pending.by.as_str());
         let (outcome, made) = match self.finding {
             Finding::Done => (IntentOutcome::Done, self.take(work).await?),
             Finding::NotDone => (IntentOutcome::Failed, None),

@@ -12,10 +12,7 @@ use super::{
 };
 use crate::{
     audit::{Authority, Draft, Unit, Work},
-    base::{
-        Ambient, Problem, ProblemKind, Result, SecretRef, SecretValue,
-        ids::VersionId,
-    },
+    base::{Ambient, Problem, ProblemKind, Result, SecretRef, SecretValue, ids::VersionId},
     keys::Keys,
     policy::{Action, EnvironmentFacts, Permit},
 };
@@ -111,7 +108,13 @@ impl Secrets {
         self.write(permit, old.value, Origin::RolledBack { to }, expect).await
     }
 
-    async fn write(&self, permit: Permit, value: SecretValue, origin: Origin, expect: Option<i64>) -> Result<Made> {
+    async fn write(
+        &self,
+        permit: Permit,
+        value: SecretValue,
+        origin: Origin,
+        expect: Option<i64>,
+    ) -> Result<Made> {
         let (environment, at) = secret_of(&permit, Action::Set)?;
         if value.len() > SecretValue::LONGEST {
             return Err(Problem::new(
@@ -156,9 +159,9 @@ impl Secrets {
         let draft = new.origin.draft(&new.at);
         let intent = self.begin(permit, pending.clone(), draft, new.expect).await?;
         let written = engine.write(place, &new.value, expected).await;
-        self.conclude(intent, &home, &pending, written.map(drop)).await?.ok_or_else(|| {
-            Problem::internal("a version was written and has no number")
-        })
+        self.conclude(intent, &home, &pending, written.map(drop))
+            .await?
+            .ok_or_else(|| Problem::internal("a version was written and has no number"))
     }
 }
 
@@ -193,7 +196,8 @@ impl Unit for WriteEmbedded {
         };
         let (id, number) = add_version(work, &row, version).await?;
         if new.origin == Origin::Entered {
-            note(work, &self.permit.principal().to_string(), row.id()?, id, &self.fingerprint, How::Entered).await?;
+            note(work, &self.permit.principal().to_string(), row.id()?, id, &self.fingerprint, How::Entered)
+                .await?;
         }
         work.record(new.origin.draft(&new.at).with("version", number).with("equal", equal_to_previous));
         Ok(Made { id, number, equal_to_previous })

@@ -1,10 +1,10 @@
 //! `port-control check`: of each dependency, whether it is reached and gives the rights that it should.
 
-use super::{Opening, Server, open::remote_engine};
+use super::{Opening, Server, open::vault, vault_policy::foreign_paths};
 use crate::{
     base::{Ambient, Config, Problem, Result, Timestamp},
     broker::{CheckFinding, CheckLevel},
-    secrets::RemoteEngine,
+    secrets::{ForeignPath, Vault},
 };
 
 /// What was found out about one dependency.
@@ -31,34 +31,43 @@ impl Checked {
 /// Looks at everything that a configuration depends on. What cannot be reached is a finding, not an
 /// error: the rest is looked at all the same.
 pub async fn check(config: Config) -> Vec<Checked> {
-    let mut found = vec![engine(&config).await];
-    match Server::open(config, Opening::Serve).await {
+    let mut found = Vec::new();
+    match Server::open(config.clone(), Opening::Serve).await {
         Ok(server) => {
-            found.insert(
-                0,
-                Checked::one("database", fine("reached, migrated, its log fits itself and its keys open")),
-            );
+            found.push(Checked::one(
+                "database",
+                fine("reached, migrated, its log fits itself and its keys open"),
+            ));
+            found.push(match foreign_paths(&server.app.catalog).await {
+                Ok(foreign) => engine(&config, &foreign).await,
+                Err(problem) => Checked::one("engine", failure(&problem)),
+            });
             found.extend(providers(&server).await);
             found.extend(clusters(&server).await);
             server.app.log.drain().await;
             server.app.database.close().await;
         }
-        Err(problem) => found.insert(0, Checked::one("database", failure(&problem))),
+        Err(problem) => {
+            found.push(Checked::one("database", failure(&problem)));
+            found.push(engine(&config, &[]).await);
+        }
     }
     found
 }
 
-async fn engine(config: &Config) -> Checked {
-    let engine = match remote_engine(&config.engine, &Ambient::system(Timestamp::EPOCH)) {
-        Ok(None) => return Checked::one("engine", fine("embedded: values lie sealed in the database")),
-        Ok(Some(engine)) => engine,
-        Err(problem) => return Checked::one("engine", failure(&problem)),
-    };
-    Checked { dependency: format!("engine {}", engine.name()), findings: said_of(engine.as_ref()).await }
+/// `foreign` are the places that files declare outside our own mount.
+async fn engine(config: &Config, foreign: &[ForeignPath]) -> Checked {
+    match vault(&config.engine, &Ambient::system(Timestamp::EPOCH)) {
+        Ok(None) => Checked::one("engine", fine("embedded: values lie sealed in the database")),
+        Ok(Some(vault)) => {
+            Checked { dependency: "engine vault".to_owned(), findings: said_of(&vault, foreign).await }
+        }
+        Err(problem) => Checked::one("engine", failure(&problem)),
+    }
 }
 
-async fn said_of(engine: &dyn RemoteEngine) -> Vec<CheckFinding> {
-    match engine.check().await {
+async fn said_of(vault: &Vault, foreign: &[ForeignPath]) -> Vec<CheckFinding> {
+    match vault.check_with(foreign).await {
         Err(problem) => vec![failure(&problem)],
         Ok(lines) if lines.is_empty() => vec![fine("reached, signed in, with the rights that it needs")],
         Ok(lines) => lines

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Expiry, Gate, GateParts, Requests, RowsOfNow},
-    api::App,
-    audit::Log,
+    api::{App, audit},
+    audit::{Log, Signer},
     base::{
         Ambient, Problem, ProblemKind, Result, Timestamp,
         config::{Config, EngineConfig, MasterKeySource, WebhookConfig},
@@ -19,7 +19,7 @@ use crate::{
     notify::{Outbox, Sender, Webhook},
     policy::{OwnServices, Policies, ServicePermits},
     revocation::Revocation,
-    secrets::{self, RemoteEngine, Secrets},
+    secrets::{self, RemoteEngine, Secrets, Vault},
     store::{Database, sql},
 };
 
@@ -51,6 +51,8 @@ pub(super) struct Loops {
     pub(super) broker: Broker,
     pub(super) sender: Sender,
     pub(super) secrets: Secrets,
+    pub(super) signer: Signer,
+    pub(super) vault: Option<Arc<Vault>>,
 }
 
 impl Server {
@@ -87,13 +89,14 @@ impl Server {
             policies: Arc::clone(&policies),
             ambient: ambient.clone(),
         });
+        let vault = vault(&config.engine, &ambient)?;
         let secrets = Secrets::new(secrets::Parts {
             database: database.clone(),
             log: log.clone(),
             catalog: catalog.clone(),
             keys: keys.clone(),
             ambient: ambient.clone(),
-            remote: remote_engine(&config.engine, &ambient)?,
+            remote: vault.clone().map(|vault| vault as Arc<dyn RemoteEngine>),
             permits: Arc::clone(&permits),
         });
         let broker = Broker::new(Surroundings {
@@ -124,6 +127,13 @@ impl Server {
             broker: broker.clone(),
             sender: Sender::new(database.clone(), ambient.clone(), webhooks)?,
             secrets: secrets.clone(),
+            signer: Signer::new(
+                database.clone(),
+                ambient.clone(),
+                keys.log_signer(audit::SIGNER)?,
+                &config.log.origin,
+            )?,
+            vault,
         };
         let app = App {
             gate,
@@ -207,13 +217,12 @@ pub(super) async fn open_keys(config: &Config, database: &Database, ambient: &Am
     Keys::open(database, master, ambient.clone()).await
 }
 
-pub(super) fn remote_engine(
-    config: &EngineConfig,
-    ambient: &Ambient,
-) -> Result<Option<Arc<dyn RemoteEngine>>> {
+pub(super) fn vault(config: &EngineConfig, ambient: &Ambient) -> Result<Option<Arc<Vault>>> {
     match config {
         EngineConfig::Embedded => Ok(None),
-        EngineConfig::Vault(vault) => Ok(Some(Arc::new(secrets::Vault::new(vault.as_ref().clone(), ambient.clone())?))),
+        EngineConfig::Vault(vault) => {
+            Ok(Some(Arc::new(Vault::new(vault.as_ref().clone(), ambient.clone())?)))
+        }
     }
 }
 

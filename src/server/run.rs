@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Server, open::Loops};
 use crate::{
     api::{self, Tls},
+    audit::{Head, Log, Signer},
     base::{Problem, Result},
 };
 
@@ -28,8 +29,14 @@ impl Server {
         tls: Option<Tls>,
         stop: CancellationToken,
     ) -> Result<()> {
-        let (app, loops) = (self.app, JoinSet::new());
-        let background = tokio::spawn(watch_over(self.loops.start(loops, &app.log, &stop), stop.clone()));
+        let app = self.app;
+        let background = tokio::spawn(watch_over(self.loops.start(&app.log, &stop), stop.clone()));
+        let streams = app.stop.clone();
+        let told = stop.clone();
+        tokio::spawn(async move {
+            told.cancelled().await;
+            streams.cancel();
+        });
         let served = api::serve(listener, router, tls, stop.clone()).await;
         stop.cancel();
         let worked = tokio::time::timeout(DRAIN, background).await;
@@ -44,18 +51,18 @@ impl Server {
 }
 
 impl Loops {
-    fn start(
-        self,
-        mut tasks: JoinSet<&'static str>,
-        log: &crate::audit::Log,
-        stop: &CancellationToken,
-    ) -> JoinSet<&'static str> {
-        let (token, log) = (stop.clone(), log.watch());
+    fn start(self, log: &Log, stop: &CancellationToken) -> JoinSet<&'static str> {
+        let mut tasks = JoinSet::new();
+        let token = stop.clone();
         tasks.spawn(named("expiry", self.expiry.run(token.clone())));
         tasks.spawn(named("revocation", self.revocation.run(token.clone())));
         tasks.spawn(named("broker", self.broker.run(token.clone())));
         tasks.spawn(named("secrets", self.secrets.run(token.clone())));
-        tasks.spawn(named("notify", self.sender.run(log, token)));
+        tasks.spawn(named("notify", self.sender.run(log.watch(), token.clone())));
+        tasks.spawn(named("signer", signed(self.signer, log.watch(), token.clone())));
+        if let Some(vault) = self.vault {
+            tasks.spawn(named("vault", async move { vault.run(token).await }));
+        }
         tasks
     }
 }
@@ -63,6 +70,13 @@ impl Loops {
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
     part.await;
     name
+}
+
+/// Ends before it is told to where the log is not what was signed before; it has said so then.
+async fn signed(signer: Signer, head: watch::Receiver<Head>, stop: CancellationToken) {
+    if signer.run(head, stop.clone()).await.is_ok() {
+        stop.cancelled().await;
+    }
 }
 
 /// Waits for every part. One that ends before it is told to takes the server with it: half a server

@@ -22,11 +22,16 @@ pub async fn vault_policy(config: &Config) -> Result<String> {
     };
     let url = config.database.read()?;
     let database = Database::open(url.expose_text().unwrap_or_default()).await?;
-    let declared = Catalog::new(database.clone(), config.administrators.clone()).snapshot().await?;
+    let foreign = foreign_paths(&Catalog::new(database.clone(), config.administrators.clone())).await;
     database.close().await;
+    least_policy(&vault.mount, &foreign?)
+}
+
+/// The places outside our own mount where files say that secrets live.
+pub(super) async fn foreign_paths(catalog: &Catalog) -> Result<Vec<ForeignPath>> {
+    let declared = catalog.snapshot().await?;
     let external = declared.applications.values().flat_map(|it| &it.secrets);
-    let foreign: Vec<ForeignPath> = external
+    Ok(external
         .map(|it| ForeignPath { mount: it.at.mount.clone(), path: it.at.path.clone(), writable: it.writable })
-        .collect();
-    least_policy(&vault.mount, &foreign)
+        .collect())
 }

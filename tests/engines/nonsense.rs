@@ -149,6 +149,6 @@ async fn nobody_listens() -> Result<()> {
     let address = format!("http://{free}");
     let vault = vault(config(&address, "kv", by_token("hunter2")))?;
     refused(vault.read(&ours("A"), None).await, ProblemKind::EngineUnavailable, &address)?;
-    refused(vault.check().await, ProblemKind::EngineUnavailable, "sys/health")?;
+    refused(vault.check_with(&[]).await, ProblemKind::EngineUnavailable, "sys/health")?;
     Ok(())
 }

@@ -36,7 +36,7 @@ async fn down_and_back() -> Result<()> {
     let address = bao.address.clone();
     ends(vault.read(&place, None), &address).await?;
     ends(vault.write(&place, &"hunter2".to_owned().into(), 7), "data/reports/sandbox@supa-team/A").await?;
-    ends(vault.check(), &address).await?;
+    ends(vault.check_with(&[]), &address).await?;
     bao.resume();
     ensure!(vault.read(&place, None).await?.is_some_and(|it| it.version == 1));
 
@@ -49,7 +49,7 @@ async fn down_and_back() -> Result<()> {
 
     bao.seal().await?;
     ends(vault.read(&place, None), "").await?;
-    ends(vault.check(), "").await?;
+    ends(vault.check_with(&[]), "").await?;
     bao.start_again().await?;
     ensure!(vault.read(&place, None).await?.is_some_and(|it| it.version == 2));
     Ok(())

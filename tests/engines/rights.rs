@@ -112,7 +112,7 @@ async fn check_names_what_is_missing_and_what_is_more(bao: OpenBao) -> Result<()
     };
     let mount = bao.mount_with(policy).await?;
     let vault = vault(config(&bao.address, &mount.path, by_role(&mount.role)))?;
-    let lines = vault.check().await?.join("\n");
+    let lines = vault.check_with(&[]).await?.join("\n");
     for expected in [
         format!("it may not create, update at {}/data/*", mount.path),
         format!("it may not update at {}/destroy/*", mount.path),
@@ -122,10 +122,10 @@ async fn check_names_what_is_missing_and_what_is_more(bao: OpenBao) -> Result<()
         ensure!(lines.contains(&expected), "'{expected}' is missing in:\n{lines}");
     }
     let root = super::vault(config(&bao.address, &mount.path, by_token(&bao.root_token)))?;
-    let lines = root.check().await?.join("\n");
+    let lines = root.check_with(&[]).await?.join("\n");
     ensure!(lines.contains("root token"), "{lines}");
     let nowhere = super::vault(config(&bao.address, "nowhere", by_token(&bao.root_token)))?;
-    let lines = nowhere.check().await?.join("\n");
+    let lines = nowhere.check_with(&[]).await?.join("\n");
     ensure!(lines.contains("vault secrets enable -path=nowhere"), "{lines}");
     Ok(())
 }

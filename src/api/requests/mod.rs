@@ -167,5 +167,10 @@ pub fn request_id(text: &str) -> Result<RequestId> {
 
 /// All endpoints here.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().merge(create::route()).merge(list::route()).merge(show::route()).merge(decide::route()).merge(events::route())
+    OpenApiRouter::new()
+        .merge(create::route())
+        .merge(list::route())
+        .merge(show::route())
+        .merge(decide::route())
+        .merge(events::route())
 }

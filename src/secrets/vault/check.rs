@@ -46,8 +46,8 @@ struct Mount {
 type Capabilities = BTreeMap<String, Vec<String>>;
 
 impl Vault {
-    /// As [`crate::secrets::RemoteEngine::check`], with the places that files declare outside our own
-    /// mount: what they need is needed then, and not more than that.
+    /// Whether it is reached, signed in to, and gives the rights that are needed, `foreign` places that
+    /// files declare outside our own mount included; a line each for what is missing or is more than needed.
     ///
     /// # Errors
     /// `engine-unavailable` where it is not reached or sealed, `engine-fault` where signing in is refused.

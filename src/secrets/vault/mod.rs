@@ -136,8 +136,4 @@ impl RemoteEngine for Vault {
     async fn destroy(&self, place: &Place, versions: &[u64]) -> Result<()> {
         self.bounded(&self.shown(place), self.destroy_versions(place, versions)).await
     }
-
-    async fn check(&self) -> Result<Vec<String>> {
-        self.check_with(&[]).await
-    }
 }
