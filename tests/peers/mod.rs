@@ -77,6 +77,8 @@ pub fn http(authority: Option<&str>) -> Result<reqwest::Client> {
         .tls_certs_only(trusted)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
+        // Tests share a client, and each has a runtime of its own, with which its connections end.
+        .pool_max_idle_per_host(0)
         .timeout(Duration::from_secs(30))
         .build()?)
 }

@@ -91,8 +91,12 @@ impl House {
         write_private(&folder.path().join("database-url"), url.as_bytes())?;
         config.push_str("[database]\nurl_file = \"database-url\"\n");
         config.push_str(&provider(&peers, &folder, port).await?);
-        let mount =
-            if combination.openbao { Some(engine(&peers, &folder, &mut config).await?) } else { None };
+        let mount = if combination.openbao {
+            Some(engine(&peers, &folder, &mut config).await?)
+        } else {
+            config.push_str("[engine]\nkind = \"embedded\"\n");
+            None
+        };
         let (cluster, namespace) = if combination.kubernetes {
             let kubernetes = peers.kubernetes.as_ref().context("no Kubernetes")?;
             let namespace = kubernetes.create_namespace("supa").await?;
