@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::Client;
 use crate::{
-    audit::{VerifierKey, read::Entry, tile::index_path},
-    base::Result,
+    audit::{Checkpoint, VerifierKey, read::Entry, tile::index_path, verify::BundleCheck},
+    base::{Problem, ProblemKind, Result},
 };
 
 /// How long an export may take in all.
@@ -96,6 +96,32 @@ impl Client {
         }
         let url = self.server().audit(&segments, &[]);
         Ok(self.bytes(self.send(self.request_to(Method::GET, url)).await?).await?.to_vec())
+    }
+
+    /// Fetches every entry below `checkpoint` and recomputes the tree; `seen` are checkpoints of before,
+    /// which it has to have grown out of. `counted` hears how many entries there are so far.
+    ///
+    /// # Errors
+    /// `log-altered`, `log-incomplete`.
+    pub async fn audit_recount(
+        &self,
+        checkpoint: Checkpoint,
+        seen: Vec<Checkpoint>,
+        counted: impl Fn(u64),
+    ) -> Result<()> {
+        let size = checkpoint.size;
+        if let Some(before) = seen.iter().find(|before| before.size > size) {
+            return Err(Problem::new(
+                ProblemKind::LogIncomplete,
+                format!("{} entries were verified before, and the server shows {size}", before.size),
+            ));
+        }
+        let mut check = BundleCheck::new(checkpoint, seen);
+        while let Some((number, width)) = check.wanted() {
+            check.take(&self.audit_bundle(number, width).await?)?;
+            counted(check.size());
+        }
+        check.finish().map(drop)
     }
 
     async fn audit_text(&self, segments: &[&str]) -> Result<String> {

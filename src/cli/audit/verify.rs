@@ -13,7 +13,7 @@ use super::pin::Pin;
 use crate::{
     audit::{
         Checkpoint, VerifierKey,
-        verify::{BundleCheck, ExportCheck, Report},
+        verify::{ExportCheck, Report},
     },
     base::{Problem, ProblemKind, Result, hex},
     cli::{
@@ -130,29 +130,14 @@ async fn verify_server(context: &Context, given: Option<VerifierKey>) -> Result<
     // A checkpoint that another key signed says nothing about this one's log.
     let before = seen.filter(|(old, _)| *old == key).map(|(_, checkpoint)| checkpoint);
     let seen_before = before.as_ref().map(|it| it.size);
-    recount(&client, checkpoint.clone(), before.into_iter().collect()).await?;
+    let bar = progress("verifying the log".to_owned());
+    let counted = |entries| bar.set_message(format!("verifying the log: {entries} entries"));
+    let recounted = client.audit_recount(checkpoint.clone(), before.into_iter().collect(), counted).await;
+    bar.finish_and_clear();
+    recounted?;
     Pin { key: key.to_string(), checkpoint: note }.keep(context, &server)?;
     let Checkpoint { origin, size, root } = checkpoint;
     Ok(Verified { origin, size, root: hex::encode(&root), seen_before, key: key.to_string() })
-}
-
-/// Fetches every entry and recomputes the tree.
-async fn recount(client: &Client, checkpoint: Checkpoint, seen: Vec<Checkpoint>) -> Result<()> {
-    let size = checkpoint.size;
-    if let Some(before) = seen.iter().find(|before| before.size > size) {
-        return Err(Problem::new(
-            ProblemKind::LogIncomplete,
-            format!("{} entries were verified here before, and the server shows {size}", before.size),
-        ));
-    }
-    let mut check = BundleCheck::new(checkpoint, seen);
-    let bar = progress("verifying the log".to_owned());
-    while let Some((number, width)) = check.wanted() {
-        check.take(&client.audit_bundle(number, width).await?)?;
-        bar.set_message(format!("verifying the log: {} of {size} entries", check.size()));
-    }
-    bar.finish_and_clear();
-    check.finish().map(drop)
 }
 
 /// Verifies an export line by line, and whether it is filtered.
