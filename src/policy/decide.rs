@@ -31,6 +31,8 @@ pub struct Policies {
     scopes: CedarPolicies,
     requests: CedarPolicies,
     services: CedarPolicies,
+    /// Whom somebody without access can ask.
+    contact: String,
 }
 
 impl Policies {
@@ -49,7 +51,14 @@ impl Policies {
             scopes: parse(&[people, include_str!("../../policies/scopes.cedar")])?,
             requests: parse(&[people, include_str!("../../policies/requests.cedar")])?,
             services: parse(&[include_str!("../../policies/services.cedar")])?,
+            contact: "an administrator".to_owned(),
         })
+    }
+
+    /// The same, with whom somebody without access is told to ask.
+    #[must_use]
+    pub fn with_contact(self, contact: &str) -> Self {
+        Self { contact: contact.to_owned(), ..self }
     }
 
     /// Decides whether whoever these facts are about may do `action` to `resource`.
@@ -123,7 +132,7 @@ impl Policies {
         };
         match outcome {
             Ok(yes) => Ok(permit(facts, action, resource, yes)),
-            Err(no) => Err(Box::new(denial(facts, action, resource, no))),
+            Err(no) => Err(Box::new(denial(facts, action, resource, no, &self.contact))),
         }
     }
 
@@ -249,7 +258,7 @@ impl Policies {
             Verdict::Broken => (false, "its policy could not be evaluated".to_owned(), None),
             Verdict::Refused(ids) => {
                 let no = No::of(Some(scope.name.clone()), ids);
-                let (because, remedy) = explain_reason(facts, &no.reason, Some(scope), None);
+                let (because, remedy) = explain_reason(facts, &no.reason, Some(scope), None, &self.contact);
                 (false, because, remedy)
             }
         };
@@ -542,9 +551,9 @@ fn permit(facts: &PersonFacts, action: Action, resource: Resource, yes: Yes) -> 
     }
 }
 
-fn denial(facts: &PersonFacts, action: Action, resource: Resource, no: No) -> Denial {
+fn denial(facts: &PersonFacts, action: Action, resource: Resource, no: No, contact: &str) -> Denial {
     let scope = no.scope.as_ref().and_then(|name| facts.scopes.iter().find(|s| s.name == *name));
-    let (because, remedy) = explain_reason(facts, &no.reason, scope, Some((action, &resource)));
+    let (because, remedy) = explain_reason(facts, &no.reason, scope, Some((action, &resource)), contact);
     Denial {
         principal: Principal::Person(facts.person),
         action,
@@ -584,6 +593,7 @@ fn explain_reason(
     reason: &DenialReason,
     scope: Option<&TrustScope>,
     ask: Option<(Action, &Resource)>,
+    contact: &str,
 ) -> (String, Option<String>) {
     let scope_name =
         scope.map_or("the trust scope".to_owned(), |scope| format!("trust scope '{}'", scope.name));
@@ -595,11 +605,12 @@ fn explain_reason(
             format!("the groups we received for you are {}", facts.received_groups.join(", "))
         }
     };
-    let admin = || Some("Ask an administrator; `portctl whoami` shows what you are in and why.".to_owned());
+    let admin = || Some(format!("Ask {contact}; `portctl whoami` shows what you are in and why."));
+    let ask_them = || Some(format!("Ask {contact}."));
     let again = || Some("Sign in again: `portctl login`.".to_owned());
     match reason {
-        DenialReason::Suspended => ("you are suspended".into(), Some("Ask an administrator.".into())),
-        DenialReason::Deactivated => ("you are deactivated".into(), Some("Ask an administrator.".into())),
+        DenialReason::Suspended => ("you are suspended".into(), ask_them()),
+        DenialReason::Deactivated => ("you are deactivated".into(), ask_them()),
         DenialReason::NotCovered => (format!("no trust scope allows it; {}", received()), admin()),
         DenialReason::NotAMember => {
             (format!("{scope_name} is for the groups {groups}; {}", received()), admin())
@@ -623,10 +634,9 @@ fn explain_reason(
             let approvers = scope.and_then(|s| s.by_request.as_ref()).map(|by| names(&by.approvers));
             (format!("its approvers are the groups {}", approvers.unwrap_or_else(|| "none".into())), None)
         }
-        DenialReason::EvaluationFailed => (
-            "a policy could not be evaluated, and that is a no".into(),
-            Some("Tell an administrator.".into()),
-        ),
+        DenialReason::EvaluationFailed => {
+            ("a policy could not be evaluated, and that is a no".into(), Some(format!("Tell {contact}.")))
+        }
     }
 }
 

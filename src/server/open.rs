@@ -66,7 +66,7 @@ impl Server {
         let (database, ambient) = open_database(&config, opening).await?;
         let keys = open_keys(&config, &database, &ambient).await?;
         let log = Log::open(database.clone(), ambient.clone(), Arc::new(RowsOfNow)).await?;
-        let policies = Arc::new(Policies::built_in()?);
+        let policies = Arc::new(Policies::built_in()?.with_contact(&config.contact));
         let permits: Arc<dyn ServicePermits> =
             Arc::new(OwnServices::new(Arc::clone(&policies), ambient.clone()));
         let catalog = Catalog::new(database.clone(), config.administrators.clone());

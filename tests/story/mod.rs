@@ -1,11 +1,13 @@
-//! The main job on real servers: the story that `dev` plays, then the same by `portctl`, in eight
-//! combinations of database, engine and cluster.
+//! The main job on real servers, in eight combinations of database, engine and cluster: as people do it
+//! with `portctl` and pages, and as `dev` plays it.
 
+mod chapters;
+mod people;
 mod world;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
 use port_control::{
     base::{Ambient, Timestamp},
@@ -15,15 +17,24 @@ use port_control::{
 use crate::{peers::Peers, support::block_on};
 use world::{Combination, House};
 
-/// One trial a combination whose servers are there.
+/// Two trials a combination whose servers are there.
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let possible = Combination::all().filter(|it| it.is_possible(peers));
     possible
-        .map(|it| {
-            let peers = Arc::clone(peers);
-            Trial::test(it.name(), move || block_on(the_main_job(peers, it)))
+        .flat_map(|it| {
+            let (one, two) = (Arc::clone(peers), Arc::clone(peers));
+            [
+                Trial::test(format!("story::{}", it.name()), move || block_on(by_portctl(one, it))),
+                Trial::test(format!("story::dev::{}", it.name()), move || block_on(as_dev_plays_it(two, it))),
+            ]
         })
         .collect()
+}
+
+async fn by_portctl(peers: Arc<Peers>, combination: Combination) -> Result<()> {
+    let house = House::open(peers, combination).await?;
+    chapters::the_main_job(&house).await.with_context(|| house.server.said())?;
+    closed(house)
 }
 
 /// Nobody watches.
@@ -35,11 +46,16 @@ impl Audience for Silence {
     fn done(&self, _: Duration) {}
 }
 
-async fn the_main_job(peers: Arc<Peers>, combination: Combination) -> Result<()> {
-    let mut house = House::open(peers, combination).await?;
+async fn as_dev_plays_it(peers: Arc<Peers>, combination: Combination) -> Result<()> {
+    let house = House::open(peers, combination).await?;
     let story = Story::new(&house, &Silence, Ambient::system(Timestamp::EPOCH));
     let cast = story.play().await.map_err(|broken| anyhow::anyhow!("{broken}\n{}", house.server.said()))?;
     drop(cast);
+    closed(house)
+}
+
+/// Told to end, the server ends well.
+fn closed(mut house: House) -> Result<()> {
     let status = house.server.stop()?;
     ensure!(status.success(), "the server ended with {status}: {}", house.server.said());
     Ok(())

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    peers::{self, Mount, Peers, TestDatabase},
+    peers::{self, Mount, Peers, Realm, TestDatabase},
     support::program::{Server, free_port, write_private},
 };
 
@@ -37,7 +37,7 @@ impl Combination {
 
     pub fn name(self) -> String {
         format!(
-            "story::{}::{}::{}",
+            "{}::{}::{}",
             if self.postgres { "postgres" } else { "sqlite" },
             if self.openbao { "openbao" } else { "embedded" },
             if self.kubernetes { "kubernetes" } else { "directory" },
@@ -59,7 +59,7 @@ pub struct House {
     pub url: ServerUrl,
     pub folder: tempfile::TempDir,
     pub config: PathBuf,
-    pub database: String,
+    pub realm: Realm,
     namespace: String,
     cluster: Cluster,
     peers: Arc<Peers>,
@@ -90,7 +90,8 @@ impl House {
         };
         write_private(&folder.path().join("database-url"), url.as_bytes())?;
         config.push_str("[database]\nurl_file = \"database-url\"\n");
-        config.push_str(&provider(&peers, &folder, port).await?);
+        let realm = peers.oidc_provider.as_ref().context("no OpenID provider")?.realm().await?;
+        config.push_str(&provider(&realm, &folder, port).await?);
         let mount = if combination.openbao {
             Some(engine(&peers, &folder, &mut config).await?)
         } else {
@@ -113,7 +114,7 @@ impl House {
             server,
             config: folder.path().join("port-control.toml"),
             folder,
-            database: url,
+            realm,
             namespace,
             cluster,
             peers,
@@ -173,9 +174,8 @@ impl House {
     }
 }
 
-/// A provider whose realm has the example's people, and us as its client.
-async fn provider(peers: &Peers, folder: &tempfile::TempDir, port: u16) -> Result<String> {
-    let realm = peers.oidc_provider.as_ref().context("no OpenID provider")?.realm().await?;
+/// A provider that has us as its client.
+async fn provider(realm: &Realm, folder: &tempfile::TempDir, port: u16) -> Result<String> {
     let client = realm.register(&format!("http://127.0.0.1:{port}/sign-in/dev/callback")).await?;
     write_private(&folder.path().join("client-secret"), client.secret.as_bytes())?;
     Ok(format!(

@@ -1,0 +1,105 @@
+//! 7. Leave: from one commit on, nothing of hers works; what she knows is replaced.
+
+use anyhow::{Result, ensure};
+use port_control::dev::story::World as _;
+
+use super::{Cast, ask, deliver};
+use crate::story::{
+    people::{Person, until},
+    world::House,
+};
+
+const LENA: &str = "lena@example.com";
+const KNOWN: [&str; 4] =
+    ["reports/sandbox/DATABASE_URL", "reports/sandbox/SESSION_KEY", "reports/sandbox/HERS", ask::URL];
+
+pub async fn everything_dies(house: &House, cast: &mut Cast) -> Result<()> {
+    hold(cast)?;
+    suspend_and_resume(cast)?;
+    deactivate(house, cast).await?;
+    no_way_back(house, cast).await?;
+    rotate(house, cast).await
+}
+
+/// A browser session, a token of the command line, a live grant, a pending request, and four values.
+fn hold(cast: &Cast) -> Result<()> {
+    let lena = &cast.lena;
+    lena.does(&format!("secret get {}", KNOWN[0]))?;
+    lena.does(&format!("secret get {}", KNOWN[1]))?;
+    lena.sets(KNOWN[2], "hers")?;
+    lena.does(&format!("secret get {}", KNOWN[3]))?;
+    let pending = lena.portctl.run(&[
+        "request",
+        "create",
+        "--action",
+        "reveal",
+        "billing/production",
+        "--for",
+        "1h",
+        "--no-wait",
+        "--reason",
+        "INC-124 invoices",
+        "--output",
+        "json",
+    ])?;
+    let pending: serde_json::Value = serde_json::from_str(&pending.done()?)?;
+    ensure!(pending["request"]["state"] == "pending", "{pending}");
+    let sessions = lena.reads("session list")?;
+    ensure!(sessions.as_array().map(Vec::len) == Some(2), "two sessions: {sessions}");
+    Ok(())
+}
+
+/// Suspended, nothing works and nothing is taken away; resumed, all of it works again.
+fn suspend_and_resume(cast: &Cast) -> Result<()> {
+    let omar = "omar@example.com";
+    cast.ada.portctl.run(&["person", "suspend", omar, "--reason", "lost his telephone"])?.done()?;
+    cast.omar.fails("secret list reports/sandbox", 1, "suspended")?;
+    cast.ada.portctl.run(&["person", "resume", omar, "--reason", "found it"])?.done()?;
+    cast.omar.does("secret list reports/sandbox")?;
+    Ok(())
+}
+
+async fn deactivate(house: &House, cast: &mut Cast) -> Result<()> {
+    cast.ada.portctl.run(&["person", "deactivate", LENA, "--reason", "left on Friday"])?.done()?;
+    cast.lena.fails("whoami", 1, "deactivated")?;
+    cast.lena.fails(&format!("secret get {}", KNOWN[0]), 1, "deactivated")?;
+    cast.lena.fails(&format!("secret get {}", KNOWN[3]), 1, "deactivated")?;
+    let page = format!("{}/whoami", house.server.url).parse()?;
+    let page = cast.lena.browser.open(page).await.map_err(crate::story::people::told)?;
+    ensure!(!page.text.contains(LENA), "her browser shows nothing: {}", page.text);
+    until("nothing of hers is left but what she knows", async || {
+        let left = cast.ada.reads(&format!("leaver show {LENA}"))?["left"].clone();
+        let gone = left["sessions"] == 0 && left["requests"] == 0 && left["grants"] == 0;
+        Ok((gone && left["rotation_tasks"] == 4).then_some(()))
+    })
+    .await
+}
+
+async fn no_way_back(house: &House, cast: &mut Cast) -> Result<()> {
+    let again = house.sign_in(&mut cast.lena.browser, "lena").await;
+    let refusal = again.err().map(|it| it.detail).unwrap_or_default();
+    ensure!(refusal.contains("deactivated"), "the refusal says why: {refusal}");
+    cast.lena.fails("whoami", 1, "deactivated")
+}
+
+/// An equal value closes nothing; a different one does, once it is delivered wherever it is declared.
+async fn rotate(house: &House, cast: &Cast) -> Result<()> {
+    let (ada, dana) = (&cast.ada, &cast.dana);
+    let open = |ada: &Person| -> Result<u64> {
+        Ok(ada.reads(&format!("leaver show {LENA}"))?["left"]["rotation_tasks"].as_u64().unwrap_or(99))
+    };
+    let listed = ada.does("rotation list")?;
+    for at in KNOWN {
+        ensure!(listed.contains(at), "{at} is listed: {listed}");
+    }
+    let said = dana.sets(KNOWN[2], "hers")?.done()?;
+    ensure!(said.contains("equal to the one before"), "{said}");
+    ensure!(open(ada)? == 4, "an equal value closes nothing");
+    for at in &KNOWN[..3] {
+        dana.does(&format!("secret generate {at}"))?;
+    }
+    until("one task is left", async || Ok((open(ada)? == 1).then_some(()))).await?;
+    dana.sets(KNOWN[3], "postgres://production/four")?;
+    deliver::holds(house, "postgres://production/four").await?;
+    until("no task is left", async || Ok((open(ada)? == 0).then_some(()))).await
+}

@@ -1,0 +1,37 @@
+//! The story, chapter by chapter, each as its people see it: `portctl`, pages, the cluster, the log.
+
+mod ask;
+mod begin;
+mod declare;
+mod deliver;
+mod join;
+mod keep;
+mod leave;
+mod prove;
+
+use anyhow::Result;
+
+use super::{people::Person, world::House};
+
+/// Everybody who takes part.
+struct Cast {
+    ada: Person,
+    dana: Person,
+    omar: Person,
+    lena: Person,
+    aya: Person,
+}
+
+/// The main job, from nothing to a proof.
+pub async fn the_main_job(house: &House) -> Result<()> {
+    begin::recover_access(house)?;
+    let ada = Person::signed_in(house, "ada").await?;
+    declare::plan_and_apply(house, &ada)?;
+    let mut cast = join::everybody(house, ada).await?;
+    declare::only_administrators(&cast)?;
+    keep::a_sandbox(&cast.dana, &cast.omar)?;
+    ask::for_production(&mut cast).await?;
+    deliver::follow_and_put_back(house, &cast).await?;
+    leave::everything_dies(house, &mut cast).await?;
+    prove::nothing_was_altered(&cast)
+}

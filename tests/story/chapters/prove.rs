@@ -1,0 +1,76 @@
+//! 8. Prove: the auditor finds every step with its reason, and nobody altered anything.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::Cast;
+
+/// What happened, each at least once.
+const STEPS: &[&str] = &[
+    "recovery.created",
+    "recovery.used",
+    "catalog.applied",
+    "person.joined",
+    "session.began",
+    "session.ended",
+    "secret.set",
+    "secret.generated",
+    "secret.rolled-back",
+    "secret.revealed",
+    "secret.run",
+    "secret.deleted",
+    "secret.undeleted",
+    "secret.destroyed",
+    "request.created",
+    "request.approved",
+    "request.denied",
+    "request.cancelled",
+    "grant.began",
+    "grant.ended",
+    "delivery.written",
+    "delivery.paused",
+    "delivery.resumed",
+    "person.suspended",
+    "person.resumed",
+    "person.deactivated",
+    "leaver.opened",
+    "leaver.closed",
+    "rotation.opened",
+    "rotation.closed",
+];
+
+pub fn nothing_was_altered(cast: &Cast) -> Result<()> {
+    let aya = &cast.aya;
+    for step in STEPS {
+        let found = aya.reads(&format!("audit log --action {step}"))?;
+        ensure!(found.as_array().is_some_and(|it| !it.is_empty()), "the log has no '{step}'");
+    }
+    let denied = aya.reads("audit log --actor dana@example.com -a reports --decision deny")?;
+    ensure!(denied.as_array().is_some_and(|it| !it.is_empty()), "what was denied is found");
+    let left = aya.does("audit log --subject lena@example.com --action person.deactivated")?;
+    ensure!(left.contains("left on Friday"), "with its reason: {left}");
+    let future = aya.reads("audit log --from 2099-01-01")?;
+    ensure!(future.as_array().is_some_and(Vec::is_empty), "nothing has happened in 2099");
+    cast.dana.fails("audit log", 1, "")?;
+
+    aya.does("audit verify")?;
+    let again = aya.does("audit verify")?;
+    ensure!(again.contains("grew out of"), "it is held against what was seen: {again}");
+    exported(cast)
+}
+
+/// An export is verified without the server; with one byte changed it is not.
+fn exported(cast: &Cast) -> Result<()> {
+    let aya = &cast.aya;
+    aya.does("audit export --file all.ndjson")?;
+    aya.does("audit verify --file all.ndjson")?;
+    let text = fs::read_to_string(aya.home.join("all.ndjson"))?;
+    let altered = text.replacen("left on Friday", "left on Monday", 1);
+    ensure!(altered != text, "the export holds the reason");
+    fs::write(aya.home.join("altered.ndjson"), altered)?;
+    aya.fails("audit verify --file altered.ndjson", 10, "")?;
+    let cut = text.trim_end().rfind('\n').context("one line only")?;
+    fs::write(aya.home.join("cut.ndjson"), &text[..=cut])?;
+    aya.fails("audit verify --file cut.ndjson", 11, "")
+}
