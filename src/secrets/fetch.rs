@@ -74,7 +74,9 @@ impl Secrets {
                 (known(&row, &version)?, value)
             }
             (Home::Remote { engine, place, .. }, None) => {
-                let stored = engine.read(place, None).await?.ok_or_else(|| no_such(at))?;
+                let Some(stored) = engine.read(place, None).await? else {
+                    return Err(self.absent(row.as_ref(), at).await);
+                };
                 let which = self.recognise(row.as_ref(), &stored).await?;
                 (which, stored.value)
             }
@@ -100,6 +102,18 @@ impl Secrets {
         Ok(Fetched { label, value })
     }
 
+    /// Why the engine has no current value: it is deleted, it never was, or somebody took it away there.
+    async fn absent(&self, row: Option<&SecretRow>, at: &SecretRef) -> Problem {
+        let Some(row) = row else { return no_such(at) };
+        match self.wanted(row, at, None).await {
+            Ok(_) => {
+                Problem::not_found(format!("the current value of '{at}' was deleted in the engine itself"))
+                    .remedy(format!("Undelete it there, or set it anew: `portctl secret set {at}`."))
+            }
+            Err(problem) => problem,
+        }
+    }
+
     /// The version that is meant, which has to be there still.
     async fn wanted(&self, row: &SecretRow, at: &SecretRef, number: Option<i64>) -> Result<VersionRow> {
         let number = number.or(row.current_number).unwrap_or(row.latest_number);
@@ -122,9 +136,8 @@ impl Secrets {
             .database
             .fetch_optional(
                 sql(
-                    "SELECT id, number, fingerprint, state, origin, created_at, created_by, engine_version, \
-                     sealed, wrapped_key, master_key FROM versions \
-                     WHERE secret = $1 AND state = 'live' AND fingerprint = $2 \
+                    "SELECT id, number, fingerprint, state, engine_version, sealed, wrapped_key, master_key \
+                     FROM versions WHERE secret = $1 AND state = 'live' AND fingerprint = $2 \
                      AND (number = $3 OR engine_version = $4) ORDER BY number DESC",
                 )
                 .bind(row.id.as_str())
