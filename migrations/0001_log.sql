@@ -85,15 +85,22 @@ CREATE TABLE keys (
     retired_at BIGINT
 );
 
+-- What was done under which Idempotency-Key: the claim commits with what was done, the answer follows.
 CREATE TABLE idempotency (
     principal TEXT NOT NULL,
     token TEXT NOT NULL,
+    -- Keyed: a request may hold a value.
     digest BLOB NOT NULL,
-    status BIGINT NOT NULL,
-    body TEXT NOT NULL,
+    -- Which attempt it was.
+    attempt TEXT NOT NULL,
+    -- The answer, sealed; NULL until it is kept. Never of an endpoint that answers with values.
+    status BIGINT,
+    body BLOB,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (principal, token)
 );
+
+CREATE INDEX idempotency_created ON idempotency (created_at);
 
 CREATE TABLE cursors (
     name TEXT PRIMARY KEY,

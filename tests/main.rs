@@ -8,6 +8,7 @@ mod peers;
 mod rules;
 mod story;
 mod support;
+mod web;
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use peers::Peers;
 type Trials = fn(&Arc<Peers>) -> Vec<Trial>;
 
 const MODULES: &[Trials] =
-    &[cli::trials, engines::trials, log::trials, rules::trials, story::trials, support::trials];
+    &[cli::trials, engines::trials, log::trials, rules::trials, story::trials, support::trials, web::trials];
 
 fn main() {
     let arguments = Arguments::from_args();

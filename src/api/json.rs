@@ -6,6 +6,7 @@ use axum::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::limits::TooSlow;
 use crate::base::{Problem, ProblemKind, Result};
 
 /// A JSON body. One that is malformed, too long or of another type is refused with a problem that says
@@ -42,36 +43,37 @@ fn refusal(rejection: &JsonRejection) -> Problem {
         rejection if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(ProblemKind::TooLarge, "the body is longer than what is taken here")
         }
+        rejection if TooSlow::is_cause_of(rejection) => TooSlow::problem(),
         _ => Problem::invalid("the body could not be read"),
     }
 }
 
-fn cause<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e serde_json::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<serde_json::Error>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+/// What serde says: `PATH: what is wrong at line 1 column 2`. It may hold a piece of the body.
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn place(error: &(dyn std::error::Error + 'static)) -> String {
-    cause(error)
-        .map_or_else(String::new, |error| format!(" at line {} column {}", error.line(), error.column()))
+    let said = said(error);
+    let place = said.rsplit_once(" at line ").and_then(|(_, place)| {
+        let (line, column) = place.split_once(" column ")?;
+        Some((line.parse::<usize>().ok()?, column.parse::<usize>().ok()?))
+    });
+    place.map_or_else(String::new, |(line, column)| format!(" at line {line} column {column}"))
 }
 
 /// Which field is wrong or missing may be said; what it held may not.
 fn misfit(error: &(dyn std::error::Error + 'static)) -> Problem {
-    let said = cause(error).map(ToString::to_string).unwrap_or_default();
-    let field = ["unknown field `", "missing field `", "duplicate field `"].iter().find_map(|start| {
-        let name = said.strip_prefix(start).or_else(|| said.split_once(start).map(|(_, rest)| rest))?;
-        let name = name.split_once('`')?.0;
-        let plain = !name.is_empty()
-            && name.len() <= 64
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        plain.then(|| format!("{}'{name}'", start.trim_end_matches('`')))
+    let said = said(error);
+    let field = ["unknown field", "missing field", "duplicate field"].iter().find_map(|fault| {
+        let (path, rest) = said.split_once(&format!("{fault} `"))?;
+        let (name, _) = rest.split_once('`')?;
+        let is_name =
+            |text: &str| text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        // Before it stands a path and nothing else: a value could read like a fault of serde's.
+        let is_path = path.strip_suffix(": ").is_none_or(|path| path.split(['.', '[', ']']).all(is_name));
+        let is_first = path.is_empty() || path.ends_with(": ");
+        (is_first && is_path && !name.is_empty() && is_name(name)).then(|| format!("{fault} '{name}'"))
     });
     let what = field.unwrap_or_else(|| "a field has the wrong type".to_owned());
     Problem::invalid(format!("the body does not fit: {what}{}", place(error)))
@@ -101,6 +103,7 @@ mod tests {
     async fn a_refusal_says_where_and_never_what() {
         for (text, says) in [
             ("{\"number\": \"hunter2\"}", "a field has the wrong type"),
+            ("{\"number\": \": unknown field `hunter2`\"}", "a field has the wrong type"),
             ("{\"number\": 1, \"hunter2-value\": 2}", "a field has the wrong type"),
             ("{\"number\": 1, \"extra\": 2}", "unknown field 'extra'"),
             ("{}", "missing field 'number'"),

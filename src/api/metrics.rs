@@ -40,14 +40,30 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/metrics", get(metrics))
 }
 
+/// A request that is being answered, whatever becomes of it.
+struct InFlight;
+
+impl InFlight {
+    fn begin() -> Self {
+        metrics::gauge!("port_control_requests_in_flight").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics::gauge!("port_control_requests_in_flight").decrement(1.0);
+    }
+}
+
 /// Counts and times a request.
 pub(super) async fn measure(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().to_string();
     let watch = Stopwatch::start();
-    metrics::gauge!("port_control_requests_in_flight").increment(1.0);
+    let in_flight = InFlight::begin();
     let answer = next.run(request).await;
-    metrics::gauge!("port_control_requests_in_flight").decrement(1.0);
+    drop(in_flight);
     let status = format!("{}xx", answer.status().as_u16() / 100);
     let labels = [("method", method), ("route", route), ("status", status)];
     metrics::counter!("port_control_requests_total", &labels).increment(1);

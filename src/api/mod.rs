@@ -9,19 +9,24 @@ pub mod catalog;
 pub mod deliveries;
 pub mod grants;
 mod health;
+mod host;
+mod idempotency;
 pub mod identity;
 mod json;
 pub mod leavers;
+mod limits;
 mod metrics;
 mod network;
 mod openapi;
 mod problem;
 pub mod public;
+mod refusal;
 pub mod requests;
 pub mod rotation;
 mod router;
 pub mod secrets;
 mod serve;
+mod trace;
 mod version;
 
 use std::sync::Arc;
@@ -31,9 +36,11 @@ use tokio_util::sync::CancellationToken;
 pub use auth::Auth;
 pub(crate) use auth::cookie;
 pub use json::Json;
+pub use limits::Limits;
 pub use network::Network;
 pub use openapi::document;
-pub use router::router;
+pub(crate) use refusal::problem_in;
+pub use router::{router, router_within};
 pub use serve::{Tls, serve};
 
 use crate::{

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value, json};
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
@@ -9,8 +10,10 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    App, audit, catalog, deliveries, grants, identity, leavers, requests, rotation, secrets, version,
+    App, audit, catalog, deliveries, grants, idempotency, identity, leavers, requests, rotation, secrets,
+    version,
 };
+use crate::base::ProblemKind;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -44,8 +47,78 @@ pub(super) fn endpoints() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", all).merge(audit::routes())
 }
 
-/// The description of the API.
+/// The description of the API: what the endpoints say of themselves, and what holds for all of them.
 #[must_use]
-pub fn document() -> utoipa::openapi::OpenApi {
-    endpoints().into_openapi()
+pub fn document() -> Value {
+    let mut document = serde_json::to_value(endpoints().into_openapi()).unwrap_or_default();
+    document["components"]["schemas"]["Problem"] = problem_schema();
+    let paths = document["paths"].as_object_mut().map(std::mem::take).unwrap_or_default();
+    let described = paths.into_iter().map(|(path, mut item)| {
+        // A router's `{*rest}` is a parameter like any other to whoever reads this.
+        let path = path.replace("{*", "{");
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            complete(operation, idempotency::applies(method, &path));
+        }
+        (path, item)
+    });
+    document["paths"] = Value::Object(described.collect());
+    document
+}
+
+/// Adds to an operation what is true of every one.
+fn complete(operation: &mut Value, takes_key: bool) {
+    let is_public = operation["security"].as_array().is_some_and(|it| it.iter().any(|it| *it == json!({})));
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    if !is_public {
+        say(responses, "401", "`unauthenticated`: nobody is signed in, or the session has ended.");
+        say(responses, "403", "`person-suspended`, `person-deactivated`");
+    }
+    if takes_key {
+        say(responses, "409", "`conflict`: something is done, or was done, under this Idempotency-Key.");
+        say(responses, "422", "`idempotency-mismatch`: the Idempotency-Key was used for another request.");
+    }
+    say(responses, "default", "Any other problem.");
+    for (status, response) in responses.iter_mut().filter(|(status, _)| !status.starts_with('2')) {
+        let schema = json!({ "$ref": "#/components/schemas/Problem" });
+        response["content"] = json!({ "application/problem+json": { "schema": schema } });
+        debug_assert!(response["description"].is_string(), "{status}");
+    }
+    if takes_key {
+        parameters(operation).push(idempotency::parameter());
+    }
+}
+
+fn parameters(operation: &mut Value) -> &mut Vec<Value> {
+    let parameters = &mut operation["parameters"];
+    if !parameters.is_array() {
+        *parameters = json!([]);
+    }
+    match parameters {
+        Value::Array(all) => all,
+        _ => unreachable!("it was made one"),
+    }
+}
+
+/// Adds a sentence to a response, or the response.
+fn say(responses: &mut Map<String, Value>, status: &str, what: &str) {
+    let response = responses.entry(status).or_insert_with(|| json!({ "description": "" }));
+    let before = response["description"].as_str().unwrap_or_default();
+    let both = if before.is_empty() { what.to_owned() } else { format!("{before}; {what}") };
+    response["description"] = both.into();
+}
+
+/// RFC 9457.
+fn problem_schema() -> Value {
+    let types: Vec<Value> =
+        ProblemKind::ALL.iter().filter_map(|kind| serde_json::to_value(kind).ok()).collect();
+    json!({
+        "type": "object",
+        "description": "What went wrong (RFC 9457). Further members name ids, counts and findings.",
+        "required": ["type", "detail"],
+        "properties": {
+            "type": { "type": "string", "format": "uri", "enum": types },
+            "detail": { "type": "string", "description": "What happened, to which thing; never a value." },
+            "remedy": { "type": "string", "description": "What to do next." },
+        },
+    })
 }

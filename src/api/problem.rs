@@ -19,6 +19,7 @@ impl IntoResponse for Problem {
         }
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut answer = (status, body).into_response();
+        answer.extensions_mut().insert(self.kind);
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -30,6 +31,13 @@ impl IntoResponse for Problem {
             ProblemKind::InsufficientAuthentication => {
                 let challenge = "Bearer error=\"insufficient_user_authentication\"";
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+            // Seconds (RFC 9110, section 10.2.3).
+            ProblemKind::Overloaded => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            ProblemKind::RateLimited => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
             }
             _ => {}
         }

@@ -9,7 +9,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v1/version"),
     ("GET", "/api/v1/openapi.json"),
     ("POST", "/api/v1/logins"),
-    ("POST", "/api/v1/logins/{id}/token"),
+    ("POST", "/api/v1/logins/{login}/token"),
     ("POST", "/api/v1/recovery"),
 ];
 
@@ -20,4 +20,15 @@ pub const PAGES: &[(&str, &str)] = &[
     ("GET", "/sign-in"),
     ("GET", "/sign-in/{provider}"),
     ("GET", "/sign-in/{provider}/callback"),
+];
+
+/// What is published of the log: for everybody where `[log] public` says so, else for whom a trust scope
+/// lets read it.
+pub const LOG: &[(&str, &str)] = &[
+    ("GET", "/audit/log/checkpoint"),
+    ("GET", "/audit/log/tile/entries/{path}"),
+    ("GET", "/audit/log/tile/{level}/{path}"),
+    ("GET", "/audit/v1/vkeys"),
+    ("GET", "/audit/v1/entries/{index}/proof"),
+    ("GET", "/audit/v1/consistency"),
 ];

@@ -12,6 +12,14 @@ use crate::base::{Problem, ProblemKind, Result, config::TlsFiles};
 /// How long an answer that has begun may take to end once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(8);
 
+/// How long a caller may take to say what it wants, from one request's end or the connection's begin.
+const HEADERS: Duration = Duration::from_secs(10);
+/// How often a connection of HTTP/2 on which nothing happens is asked whether anybody is there, and how
+/// long the answer may take.
+const ANYBODY_THERE: Duration = Duration::from_secs(20);
+/// How many requests one connection of HTTP/2 may have open.
+const STREAMS: u32 = 100;
+
 /// TLS of our own.
 pub struct Tls(RustlsConfig);
 
@@ -56,13 +64,25 @@ pub async fn serve(
     });
     match tls {
         Some(Tls(config)) => {
-            axum_server::from_tcp_rustls(listener, config)
-                .map_err(failed)?
-                .handle(handle)
-                .serve(service)
-                .await
+            let server = axum_server::from_tcp_rustls(listener, config).map_err(failed)?;
+            patient(server).handle(handle).serve(service).await
         }
-        None => axum_server::from_tcp(listener).map_err(failed)?.handle(handle).serve(service).await,
+        None => {
+            let server = axum_server::from_tcp(listener).map_err(failed)?;
+            patient(server).handle(handle).serve(service).await
+        }
     }
     .map_err(failed)
+}
+
+/// Keeps no connection on which nobody says anything.
+fn patient<A>(mut server: axum_server::Server<SocketAddr, A>) -> axum_server::Server<SocketAddr, A> {
+    let builder = server.http_builder();
+    builder.http1().header_read_timeout(HEADERS);
+    builder
+        .http2()
+        .keep_alive_interval(ANYBODY_THERE)
+        .keep_alive_timeout(ANYBODY_THERE)
+        .max_concurrent_streams(STREAMS);
+    server.first_request_timeout(HEADERS)
 }

@@ -23,12 +23,13 @@ use writer::{Message, Writer};
 
 use super::{
     Edge, Hash,
+    claim::{Claim, Claimed},
     unit::{FactsOfNow, Unit},
 };
 use crate::{
     base::{Ambient, Problem, ProblemKind, Result, Timestamp},
     policy::Denial,
-    store::{Database, StoreError},
+    store::{Database, StoreError, sql},
 };
 
 /// How long an act waits for the log before it ends in `not-recorded` or `outcome-unknown`.
@@ -61,6 +62,7 @@ struct Shared {
     denials: Denials,
     stopping: AtomicBool,
     ambient: Ambient,
+    database: Database,
 }
 
 /// What is done where the disk could not say whether it has what was written. It is not expected to
@@ -117,6 +119,7 @@ impl Log {
             denials: Denials::default(),
             stopping: AtomicBool::new(false),
             ambient,
+            database: database.clone(),
         });
         tokio::spawn(writer.write(messages));
         tokio::spawn(growth::follow(database, head));
@@ -124,12 +127,20 @@ impl Log {
         Ok(Self(shared))
     }
 
-    /// Does a unit of work: commits what it changed together with its entries, or nothing.
+    /// Does a unit of work: commits what it changed together with its entries, or nothing. Where the task
+    /// works under a [`Claim`], that commits with it, too.
     ///
     /// # Errors
     /// What the unit refuses with; `facts-changed` where what its permit rests on has moved;
     /// `not-recorded` or `outcome-unknown` within two seconds where the log cannot take it.
     pub async fn perform<U: Unit>(&self, unit: U) -> Result<U::Output> {
+        match Claim::of_now() {
+            Some(claim) => self.commit(Claimed { unit, claim }).await,
+            None => self.commit(unit).await,
+        }
+    }
+
+    async fn commit<U: Unit>(&self, unit: U) -> Result<U::Output> {
         if self.0.stopping.load(Ordering::SeqCst) {
             return Err(not_recorded("the server is stopping"));
         }
@@ -150,7 +161,8 @@ impl Log {
     pub async fn deny(&self, denial: Denial) -> Problem {
         let problem = denial.to_problem();
         let Some(unit) = self.0.denials.admit(denial, self.0.ambient.now()) else { return problem };
-        match self.perform(unit).await {
+        // Being refused uses no key up.
+        match self.commit(unit).await {
             Ok(()) => problem,
             Err(unrecorded) => unrecorded,
         }
@@ -160,6 +172,25 @@ impl Log {
     #[must_use]
     pub fn head(&self) -> Head {
         self.0.head.borrow().clone()
+    }
+
+    /// Whether it can go on: its writer works, and the head in the database fits itself and is no older
+    /// than what this process has seen.
+    ///
+    /// # Errors
+    /// `not-recorded` where the writer has stopped; `log-altered`; `database-unavailable`.
+    pub async fn check(&self) -> Result<()> {
+        if self.0.queue.is_closed() || self.0.stopping.load(Ordering::SeqCst) {
+            return Err(not_recorded("the log's writer has stopped"));
+        }
+        let known = self.head();
+        let row =
+            self.0.database.fetch_optional(sql("SELECT size, root, edge, time FROM log_head WHERE id = 1"));
+        let altered = |why: &str| Problem::new(ProblemKind::LogAltered, why);
+        let row = row.await?.ok_or_else(|| altered("the log has lost its head row"))?;
+        let (_, found) = rows::check_head(&row)?;
+        let is_it = found.size > known.size || (found.size == known.size && found.root == known.root);
+        if is_it { Ok(()) } else { Err(altered("the log is not the one that was seen before")) }
     }
 
     /// Tells whenever the log has grown, also by the work of other replicas.

@@ -5,6 +5,7 @@
 //! is log order, a lone client pays one fdatasync, and a thousand share it.
 
 pub mod checkpoint;
+mod claim;
 mod entry;
 mod log;
 pub mod note;
@@ -20,6 +21,7 @@ mod unit;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
+pub use claim::Claim;
 pub use entry::{Draft, EntryKind, Opening};
 pub use log::{Head, Log};
 pub use note::VerifierKey;

@@ -67,6 +67,8 @@ problem_kinds! {
     NotFound "not-found" 404 1;
     /// The method is not one of this address
     MethodNotAllowed "method-not-allowed" 405 2;
+    /// The request was not sent in time
+    RequestTimeout "request-timeout" 408 1;
     /// It is there already
     AlreadyExists "already-exists" 409 1;
     /// It is not in a state that allows this
@@ -85,12 +87,16 @@ problem_kinds! {
     TooLarge "too-large" 413 2;
     /// The content is not of the type that this address takes
     UnsupportedMediaType "unsupported-media-type" 415 2;
+    /// This server is not called that
+    Misdirected "misdirected" 421 2;
     /// The declaring files are not right
     InvalidDeclaration "invalid-declaration" 422 1;
     /// The Idempotency-Key was used for another request
     IdempotencyMismatch "idempotency-mismatch" 422 1;
     /// Too many requests
     RateLimited "rate-limited" 429 1;
+    /// The server has too much to do
+    Overloaded "overloaded" 503 1;
     /// Nothing happened, because it could not be recorded
     NotRecorded "not-recorded" 503 1;
     /// Whether it happened is not known yet

@@ -32,6 +32,7 @@ pub fn routes() -> Router<Arc<App>> {
         .merge(requests::route())
         .merge(request::route())
         .merge(leaver::route())
+        .layer(map_response(shell::refusal))
         .layer(map_response(shell::guard))
         // Outside the layer: a stylesheet may be kept.
         .merge(style::routes())

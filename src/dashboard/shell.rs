@@ -10,7 +10,7 @@ use axum::{
 };
 
 use crate::{
-    api::{App, Network, cookie},
+    api::{App, Network, cookie, problem_in},
     base::{Problem, ProblemKind},
     identity::Caller,
 };
@@ -111,6 +111,11 @@ pub(super) async fn guard(mut answer: Response) -> Response {
         }
     }
     answer
+}
+
+/// Shows what the framework refuses by itself, such as a form that lacks a field, as a page.
+pub(super) async fn refusal(answer: Response) -> Response {
+    problem_in(answer).await.unwrap_or_else(|problem| problem_page(&problem))
 }
 
 #[derive(Template)]

@@ -1,6 +1,6 @@
 //! Rules of the house that the source itself can be asked about.
 
-mod source;
+pub mod source;
 
 use std::{collections::BTreeSet, sync::Arc};
 

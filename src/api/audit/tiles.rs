@@ -7,9 +7,8 @@ use axum::{
     extract::{Path, State},
     http::header,
     response::{IntoResponse, Response},
-    routing::get,
 };
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{LogReader, signed};
 use crate::{
@@ -18,7 +17,17 @@ use crate::{
     base::{Problem, Result},
 };
 
-/// The newest checkpoint, signed.
+/// The newest checkpoint, signed (C2SP tlog-checkpoint).
+#[utoipa::path(
+    get,
+    path = "/audit/log/checkpoint",
+    tag = "audit",
+    responses(
+        (status = 200, description = "A signed note.", content_type = "text/plain", body = String),
+        (status = 403, description = "`denied`"),
+        (status = 409, description = "`conflict`: nothing was signed yet"),
+    )
+)]
 async fn checkpoint(State(app): State<Arc<App>>, _: LogReader) -> Result<Response, Problem> {
     let (_, note) = signed(&app).await?;
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
@@ -44,7 +53,22 @@ async fn within(app: &App, level: u8, path: &str) -> Result<(u64, u64)> {
     }
 }
 
-/// Hashes of the tree, 32 bytes each.
+/// Hashes of the tree, 32 bytes each (C2SP tlog-tiles).
+#[utoipa::path(
+    get,
+    path = "/audit/log/tile/{level}/{*path}",
+    tag = "audit",
+    params(
+        ("level" = String, Path, description = "The level: 0 has the leaves' hashes."),
+        ("path" = String, Path, description = "Such as 067, x001/234 or x001/234.p/12."),
+    ),
+    responses(
+        (status = 200, description = "A tile.", content_type = "application/octet-stream", body = Vec<u8>),
+        (status = 400, description = "`invalid-request`"),
+        (status = 403, description = "`denied`"),
+        (status = 404, description = "`not-found`: beyond what was signed"),
+    )
+)]
 async fn hashes(
     State(app): State<Arc<App>>,
     reader: LogReader,
@@ -63,7 +87,20 @@ async fn hashes(
     Ok((reader.cache_forever(), hashes.concat()).into_response())
 }
 
-/// Entries, each after its length in two bytes.
+/// Entries, each after its length in two bytes (C2SP tlog-tiles).
+#[utoipa::path(
+    get,
+    path = "/audit/log/tile/entries/{*path}",
+    tag = "audit",
+    params(("path" = String, Path, description = "Such as 067, x001/234 or x001/234.p/12.")),
+    responses(
+        (status = 200, description = "A bundle of 256, or of fewer.", content_type = "application/octet-stream",
+            body = Vec<u8>),
+        (status = 400, description = "`invalid-request`"),
+        (status = 403, description = "`denied`"),
+        (status = 404, description = "`not-found`: beyond what was signed"),
+    )
+)]
 async fn bundle(
     State(app): State<Arc<App>>,
     reader: LogReader,
@@ -78,10 +115,7 @@ async fn bundle(
     Ok((reader.cache_forever(), tile::bundle(&leaves)?).into_response())
 }
 
-/// These endpoints. Their addresses are the standard's, which is their description.
+/// These endpoints.
 pub fn route() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .route("/audit/log/checkpoint", get(checkpoint))
-        .route("/audit/log/tile/entries/{*path}", get(bundle))
-        .route("/audit/log/tile/{level}/{*path}", get(hashes))
+    OpenApiRouter::new().routes(routes!(checkpoint)).routes(routes!(bundle)).routes(routes!(hashes))
 }

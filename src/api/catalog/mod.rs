@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Longest body that is taken: the files of a source as JSON, where text is longer.
-const LONGEST_BODY: usize = 2 * LONGEST_SOURCE;
+pub(super) const LONGEST_BODY: usize = 2 * LONGEST_SOURCE;
 
 /// One file of declarations.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]

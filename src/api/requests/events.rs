@@ -3,17 +3,18 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     extract::{Path, State},
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures::{Stream, stream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{RequestView, request_id};
 use crate::{
     access::{Request, RequestState},
-    api::{App, Auth},
+    api::{App, Auth, limits::Places},
     audit::Head,
     base::{Problem, Result, ids::RequestId},
     identity::Caller,
@@ -32,6 +33,7 @@ struct Reader {
     id: RequestId,
     log: watch::Receiver<Head>,
     told: Option<Request>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Reader {
@@ -56,10 +58,14 @@ impl Reader {
                 self.told = Some(request);
                 return Some((Ok(event), self));
             }
-            // Whether the log grew or the time is over, the right is looked at again; a server that
-            // stops closes the log.
-            if let Ok(Err(_)) = tokio::time::timeout(LOOK_AGAIN, self.log.changed()).await {
-                return None;
+            // Whether the log grew or the time is over, the right is looked at again.
+            tokio::select! {
+                () = self.app.stop.cancelled() => return None,
+                grown = tokio::time::timeout(LOOK_AGAIN, self.log.changed()) => {
+                    if matches!(grown, Ok(Err(_))) {
+                        return None;
+                    }
+                }
             }
             tokio::time::sleep(BREATH).await;
         }
@@ -78,16 +84,18 @@ impl Reader {
             content_type = "text/event-stream"),
         (status = 403, description = "`denied`"),
         (status = 404, description = "`not-found`"),
+        (status = 503, description = "`overloaded`"),
     )
 )]
 async fn events(
     State(app): State<Arc<App>>,
     Auth(caller): Auth,
     Path(id): Path<String>,
+    Extension(places): Extension<Places>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let id = request_id(&id)?;
     let log = app.log.watch();
-    let reader = Reader { app, caller, id, log, told: None };
+    let reader = Reader { app, caller, id, log, told: None, _place: places.stream()? };
     reader.look().await?;
     Ok(Sse::new(stream::unfold(reader, Reader::next)).keep_alive(KeepAlive::default()))
 }

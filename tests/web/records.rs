@@ -1,0 +1,180 @@
+//! Invariant 2, over every route there is.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::Trial;
+use port_control::store::sql;
+use serde_json::{Value, json};
+
+use super::{
+    house::{Differently, House, Person},
+    permits::{Furnished, a_login},
+    routes,
+};
+use crate::{
+    peers::Peers,
+    support::{Given, on_sqlite},
+};
+
+/// All of them.
+pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
+    let mut trials = on_sqlite(peers, "web::audit_sweep_of_denials", audit_sweep_of_denials);
+    trials.extend(on_sqlite(peers, "web::audit_sweep_of_changes", audit_sweep_of_changes));
+    trials
+}
+
+/// Every `denied` and `needs-grant` that somebody gets is in the log, with who she is and what she wanted.
+async fn audit_sweep_of_denials(given: Given) -> Result<()> {
+    let furnished = Furnished::new(&given, Differently::default()).await?;
+    let mut denied = 0;
+    for (number, route) in routes::all()?.iter().filter(|route| !route.is_public()).enumerate() {
+        // Another person each time: who is refused the same over and over is counted, not listed.
+        let stranger = furnished.house.sign_in(&format!("stranger-{number}"), &[]).await?;
+        let answer = furnished.call(route, Some(&stranger)).await?;
+        if answer.status != 403 {
+            continue;
+        }
+        denied += 1;
+        let entries: Vec<(String, String)> = furnished
+            .house
+            .all(
+                sql("SELECT kind, decision FROM entries WHERE actor = $1 ORDER BY idx")
+                    .bind(stranger.id.to_string()),
+            )
+            .await?;
+        let expected = [("denial".to_owned(), "deny".to_owned())];
+        ensure!(entries == expected, "{route}: {entries:?}");
+    }
+    ensure!(denied > 25, "only {denied} routes were denied");
+    Ok(())
+}
+
+/// What changes nothing although it is posted: it is not recorded.
+const CHANGES_NOTHING: &[(&str, &str)] = &[
+    ("POST", "/api/v1/plan"),
+    // Somebody waits who is nobody yet; the click is recorded, and so is the session that it brings.
+    ("POST", "/api/v1/logins"),
+];
+
+/// One change after another, each by somebody who may: the log grows with each.
+struct Changes<'h> {
+    house: &'h House,
+    made: BTreeSet<(String, String)>,
+}
+
+impl Changes<'_> {
+    /// Calls `route`, at `path`, and sees the log grow.
+    async fn make(&mut self, person: &Person, route: &str, path: &str, body: Value) -> Result<Value> {
+        let before = self.house.log_size().await?;
+        let is_page = !route.starts_with("/api/");
+        let answer = if is_page {
+            let fields: Vec<(&str, &str)> = body
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter_map(|(k, v)| Some((k.as_str(), v.as_str()?)))
+                .collect();
+            self.house.submit(person, path, &fields).await?
+        } else {
+            self.house.post(person, path, &body).await?
+        };
+        ensure!(answer.status.as_u16() < 400, "{route}: {} {}", answer.status, answer.text);
+        ensure!(self.house.log_size().await? > before, "{route} left no entry");
+        self.made.insert(("POST".to_owned(), route.to_owned()));
+        Ok(answer.json())
+    }
+}
+
+/// Who may destroy, which nobody of the example may.
+const MORE: &str = "kind: TrustScope\nname: destroyer\nmembers:\n  groups: [engineering]\nallows:\n  \
+                    - actions: [destroy]\n    applications: own-teams\n    environments: [sandbox]\n";
+
+#[expect(clippy::too_many_lines, reason = "a list of all changes")]
+async fn audit_sweep_of_changes(given: Given) -> Result<()> {
+    let house = House::open(&given).await?;
+    let (ada, dana, omar) =
+        (house.example("ada").await?, house.example("dana").await?, house.example("omar").await?);
+    let lena = house.example("lena").await?;
+    let mut changes = Changes { house: &house, made: BTreeSet::new() };
+
+    let mut files = super::house::example()?;
+    files.push(json!({ "file": "more.yaml", "text": MORE }));
+    changes.make(&ada, "/api/v1/apply", "/api/v1/apply", json!({ "documents": files })).await?;
+
+    let template = "/api/v1/applications/{application}/environments/{environment}/secrets/{name}/";
+    let secret = "/api/v1/applications/reports/environments/sandbox/secrets/A/";
+    for (act, body) in [
+        ("versions", json!({ "encoding": "utf8", "value": "one" })),
+        ("generate", json!({})),
+        ("rollback", json!({ "to": 1 })),
+        ("delete", json!({})),
+        ("undelete", json!({})),
+        ("destroy", json!({ "version": 1 })),
+    ] {
+        changes.make(&dana, &format!("{template}{act}"), &format!("{secret}{act}"), body).await?;
+    }
+    let run = "/api/v1/applications/{application}/environments/{environment}/run";
+    changes.make(&dana, run, "/api/v1/applications/reports/environments/sandbox/run", json!({})).await?;
+
+    let wish = |at: &str| json!({ "action": "reveal", "at": at, "for": "1h", "reason": "INC-123" });
+    let requests = "/api/v1/requests";
+    let mut ids = Vec::new();
+    for (person, at) in [
+        (&dana, "reports/production"),
+        (&lena, "reports/production"),
+        (&dana, "billing/production"),
+        (&lena, "billing/production"),
+    ] {
+        let asked = changes.make(person, requests, requests, wish(at)).await?;
+        ids.push(asked["request"]["id"].as_str().context("no id")?.to_owned());
+    }
+    let of = |act: &str, id: &str| (format!("{requests}/{{id}}/{act}"), format!("{requests}/{id}/{act}"));
+    let (route, path) = of("approve", &ids[0]);
+    changes.make(&omar, &route, &path, json!({ "reason": "fine" })).await?;
+    let (route, path) = of("deny", &ids[1]);
+    changes.make(&omar, &route, &path, json!({ "reason": "no" })).await?;
+    let (route, path) = of("cancel", &ids[2]);
+    changes.make(&dana, &route, &path, json!({})).await?;
+    let page = format!("/requests/{}", ids[3]);
+    changes.make(&omar, "/requests/{id}", &page, json!({ "verdict": "approve", "reason": "" })).await?;
+
+    for (act, body) in [("pause", json!({ "for": "1h", "reason": "a test" })), ("resume", json!({}))] {
+        let path = format!("/api/v1/deliveries/reports-production/{act}");
+        changes.make(&dana, &format!("/api/v1/deliveries/{{name}}/{act}"), &path, body).await?;
+    }
+
+    let (login, verifier) = (a_login(&house).await?, "v".repeat(43));
+    let clicked = house.submit(&dana, &format!("/logins/{login}"), &[]).await?;
+    changes.make(&dana, "/logins/{login}", &format!("/logins/{}", a_login(&house).await?), json!({})).await?;
+    let back: url::Url = clicked.header("location").parse()?;
+    let code = back.query_pairs().find(|(name, _)| name == "code").context("no code")?.1.into_owned();
+    let token = "/api/v1/logins/{login}/token";
+    let exchange = json!({ "code": code, "verifier": verifier });
+    changes.make(&dana, token, &format!("/api/v1/logins/{login}/token"), exchange).await?;
+    let right = house.app.identity.create_recovery("a test").await?;
+    let right = json!({ "token": right.token.expose_text() });
+    changes.make(&dana, "/api/v1/recovery", "/api/v1/recovery", right).await?;
+    changes.make(&dana, "/sign-out", "/sign-out", json!({})).await?;
+
+    let person = "/api/v1/people/{person}/";
+    for act in ["suspend", "resume", "sign-out", "deactivate"] {
+        let path = format!("/api/v1/people/{}/{act}", lena.id);
+        changes.make(&ada, &format!("{person}{act}"), &path, json!({ "reason": "a test" })).await?;
+    }
+    let before = house.log_size().await?;
+    let path = format!("/api/v1/sessions/{}", omar.session);
+    let ended = super::house::send(house.as_bearer(&omar, reqwest::Method::DELETE, &path)).await?;
+    ensure!(ended.status == 204 && house.log_size().await? > before, "{ended:?}");
+    changes.made.insert(("DELETE".to_owned(), "/api/v1/sessions/{session}".to_owned()));
+
+    let left: Vec<String> = routes::all()?
+        .iter()
+        .filter(|route| route.changes())
+        .filter(|route| !changes.made.contains(&(route.method.clone(), route.path.clone())))
+        .filter(|route| !CHANGES_NOTHING.contains(&(route.method.as_str(), route.path.as_str())))
+        .map(ToString::to_string)
+        .collect();
+    ensure!(left.is_empty(), "nobody looked whether these leave an entry: {left:?}");
+    Ok(())
+}
