@@ -177,15 +177,15 @@ async fn round(measured: &mut Measured) -> Result<()> {
 
 #[expect(clippy::print_stdout, reason = "a bench prints its table")]
 fn print(measured: Measured) {
-    let (bare, one, some) = (median(measured.bare), median(measured.one), median(measured.some));
-    let (many, same) = (median(measured.many), median(measured.same));
+    let (bare, one, few) = (median(measured.bare), median(measured.one), median(measured.some));
+    let (crowd, same) = (median(measured.many), median(measured.same));
     println!("medians of {ROUNDS} alternating rounds, SQLite");
     println!("{:<52} {:>10} {:>8}", "", "measured", "ratio");
     println!("{:<52} {:>7.3} ms {:>8}", "one fdatasync after 4 KiB", bare * 1e3, "1.00");
     println!("{:<52} {:>7.3} ms {:>8.2}", "one writer, p50", one * 1e3, one / bare);
-    println!("{:<52} {:>7.3} ms {:>8.2}", "64 writers, p50", some * 1e3, some / bare);
+    println!("{:<52} {:>7.3} ms {:>8.2}", "64 writers, p50", few * 1e3, few / bare);
     println!("{:<52} {:>8.0}/s {:>8}", "the same rows, one connection, batches of 1,024", same, "1.00");
-    println!("{:<52} {:>8.0}/s {:>8.2}", "1,024 writers", many, many / same);
+    println!("{:<52} {:>8.0}/s {:>8.2}", "1,024 writers", crowd, crowd / same);
 }
 
 fn main() -> Result<()> {

@@ -89,7 +89,7 @@ impl Gate {
             let permit = self.authorize(caller, action, resource.clone()).await?;
             match act(permit).await {
                 Err(problem) if problem.is(ProblemKind::FactsChanged) && decisions < DECISIONS => {
-                    decisions += 1
+                    decisions += 1;
                 }
                 outcome => return outcome,
             }

@@ -225,7 +225,8 @@ pub fn format_duration(duration: Duration) -> String {
     let mut out = String::new();
     for (unit, length) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
         if seconds >= length {
-            out.push_str(&format!("{}{unit}", seconds / length));
+            out.push_str(&(seconds / length).to_string());
+            out.push_str(unit);
             seconds %= length;
         }
     }

@@ -75,6 +75,7 @@ pub(super) struct Desired {
 }
 
 /// One version of one secret under its key.
+#[expect(clippy::struct_field_names, reason = "a version has the id of a version")]
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Version {
     pub(super) key: String,

@@ -143,13 +143,13 @@ fn name_missing_plugin(file: &Kubeconfig, context: Option<&str>) -> Result<(), T
 fn told(error: &kube::Error, verb: &'static str, namespace: &Name) -> TargetError {
     match error {
         kube::Error::Api(status) => match status.code {
-            409 => TargetError::Conflict,
             403 => TargetError::Forbidden { verb, namespace: namespace.clone() },
             401 => TargetError::Unreachable("it does not take our credentials (401)".to_owned()),
             404 if verb == "create" => {
                 TargetError::Refused(format!("there is no namespace '{namespace}' in it"))
             }
-            404 => TargetError::Conflict,
+            // What is gone meanwhile is a conflict like what has changed meanwhile.
+            404 | 409 => TargetError::Conflict,
             429 | 500..=599 => TargetError::Unreachable(format!("it answers {}", status.code)),
             code => TargetError::Refused(format!("it refuses to {verb} the Secret ({code})")),
         },

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The longest time for which a delivery can be left alone.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const LONGEST_PAUSE: Duration = Duration::from_hours(168);
 
 /// What is stored of a delivery.
 #[derive(Clone, Debug, sqlx::FromRow)]

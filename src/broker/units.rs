@@ -401,12 +401,11 @@ impl Unit for Leave {
             .draft("delivery.removed")
             .with("place", self.place.to_string())
             .with("found", self.found);
-        match self.intent {
-            Some(intent) => work.close_intent(intent, IntentOutcome::Done, draft).await,
-            None => {
-                work.record(draft);
-                Ok(())
-            }
+        if let Some(intent) = self.intent {
+            work.close_intent(intent, IntentOutcome::Done, draft).await
+        } else {
+            work.record(draft);
+            Ok(())
         }
     }
 }

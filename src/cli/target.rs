@@ -25,7 +25,7 @@ pub struct WhereArgs {
 /// An environment.
 #[derive(Clone, Debug, Default, Args)]
 pub struct EnvironmentArgs {
-    /// APPLICATION/ENVIRONMENT[@TEAM]; or say it by flags.
+    /// `APPLICATION/ENVIRONMENT[@TEAM]`; or say it by flags.
     #[arg(value_name = "APPLICATION/ENVIRONMENT")]
     target: Option<String>,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct EnvironmentArgs {
 /// A secret.
 #[derive(Clone, Debug, Args)]
 pub struct SecretArgs {
-    /// APPLICATION/ENVIRONMENT[@TEAM]/NAME; or NAME alone where flags or defaults say the rest.
+    /// `APPLICATION/ENVIRONMENT[@TEAM]/NAME`; or NAME alone where flags or defaults say the rest.
     #[arg(value_name = "SECRET")]
     pub target: String,
     #[command(flatten)]

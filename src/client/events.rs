@@ -8,7 +8,7 @@ use super::{Client, Request};
 use crate::base::Result;
 
 /// How long one stream is read before it is opened anew.
-const ONE_STREAM: Duration = Duration::from_secs(120);
+const ONE_STREAM: Duration = Duration::from_mins(2);
 /// Longest event that is kept, in bytes.
 const LONGEST_EVENT: usize = 1024 * 1024;
 

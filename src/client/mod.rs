@@ -1,6 +1,6 @@
 //! The API's client: typed methods over HTTP, one file an area.
 //!
-//! Problems of the server come back as [`Problem`]s; a server that does not answer, or answers
+//! Problems of the server come back as [`Problem`](crate::base::Problem)s; a server that does not answer, or answers
 //! something else, is one, too, and names the address. Tokens and values are in no message and no log.
 
 mod audit;

@@ -109,13 +109,11 @@ impl Browser {
         let (mut method, mut url, mut form) = (method, url, form);
         for _ in 0..MOST_REDIRECTS {
             let answer = self.once(method, &url, form.take()).await?;
-            match location(&url, &answer)? {
-                Some(next) => (url, method) = (next, Method::GET),
-                None => {
-                    let status = answer.status();
-                    return Ok(Page { url, status, text: answer.text().await.map_err(unreached)? });
-                }
-            }
+            let Some(next) = location(&url, &answer)? else {
+                let status = answer.status();
+                return Ok(Page { url, status, text: answer.text().await.map_err(unreached)? });
+            };
+            (url, method) = (next, Method::GET);
         }
         Err(Problem::new(ProblemKind::ServerUnavailable, "redirected too often"))
     }

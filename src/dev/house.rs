@@ -195,8 +195,8 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
         webhooks: Vec::new(),
         log: LogConfig { origin: "port-control.invalid/dev".to_owned(), public: true },
         sessions: SessionConfig {
-            idle: std::time::Duration::from_secs(12 * 3600),
-            absolute: std::time::Duration::from_secs(7 * 24 * 3600),
+            idle: std::time::Duration::from_hours(12),
+            absolute: std::time::Duration::from_hours(168),
         },
     })
 }

@@ -32,9 +32,9 @@ use crate::base::{Ambient, Problem, Result, SecretValue, Timestamp};
 /// The one client that it knows. A public one: PKCE is what binds a code to it.
 pub const CLIENT_ID: &str = "port-control";
 /// How long a code is good for.
-const CODE_LIFE: Duration = Duration::from_secs(60);
+const CODE_LIFE: Duration = Duration::from_mins(1);
 /// How long an ID token is good for.
-const TOKEN_LIFE: Duration = Duration::from_secs(300);
+const TOKEN_LIFE: Duration = Duration::from_mins(5);
 /// How many codes may wait.
 const MOST_CODES: usize = 1000;
 /// Remembers a browser that has given the secret.

@@ -34,7 +34,7 @@ impl Lines {
     }
 
     /// The story has come to its end.
-    pub(super) fn played(&self, took: Duration) {
+    pub(super) fn played(took: Duration) {
         say(&format!("\nThe whole main job took {:.1} s.", took.as_secs_f64()));
     }
 
@@ -46,12 +46,12 @@ impl Lines {
     }
 
     /// The folder holds a story already.
-    pub(super) fn played_before(&self) {
+    pub(super) fn played_before() {
         say("The story was played in this folder before; `--reset` begins anew.");
     }
 
     /// The server is up: where, who can sign in, and what to try.
-    pub(super) fn open(&self, house: &House) {
+    pub(super) fn open(house: &House) {
         let url = house.url().as_str().trim_end_matches('/');
         let portctl = portctl();
         say(&format!("\nPort Control is open at {url}"));

@@ -51,11 +51,11 @@ pub async fn run(options: Options) -> Result<()> {
     let told = if house.is_new() {
         play(&house, &lines, ambient).await
     } else {
-        lines.played_before();
+        Lines::played_before();
         Ok(())
     };
     if told.is_ok() && !options.once {
-        lines.open(&house);
+        Lines::open(&house);
         stop.cancelled().await;
     }
     stop.cancel();
@@ -69,7 +69,7 @@ async fn play(house: &House, lines: &Lines, ambient: Ambient) -> Result<()> {
     let outcome = Story::new(house, lines, ambient.clone()).play().await;
     match outcome {
         Ok(_) => {
-            lines.played(ambient.now().since(began));
+            Lines::played(ambient.now().since(began));
             Ok(())
         }
         Err(broken) => {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How often a session's last use is written at most.
-const LAST_SEEN_EVERY: Duration = Duration::from_secs(60);
+const LAST_SEEN_EVERY: Duration = Duration::from_mins(1);
 
 /// An authenticated person. `Debug` prints ids only.
 #[derive(Clone, PartialEq, Eq)]

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// How long a command line waits for the click, and for the code.
-const LOGIN_LIFE: Duration = Duration::from_secs(300);
+const LOGIN_LIFE: Duration = Duration::from_mins(5);
 
 /// What a command line sends to be signed in.
 #[derive(Clone, Debug)]

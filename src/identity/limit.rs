@@ -7,7 +7,7 @@ use crate::base::{Problem, ProblemKind, Result, Timestamp};
 /// How many may be begun in a window.
 const MOST: u32 = 120;
 /// How long a window lasts.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// How many networks are remembered; beyond that the window is closed for all.
 const MOST_NETWORKS: usize = 50_000;
 

@@ -25,9 +25,9 @@ use crate::{
 };
 
 /// How long a recovery token can be exchanged.
-const RIGHT_LIFE: Duration = Duration::from_secs(900);
+const RIGHT_LIFE: Duration = Duration::from_mins(15);
 /// How long the session that it gives lasts.
-const SESSION_LIFE: Duration = Duration::from_secs(3600);
+const SESSION_LIFE: Duration = Duration::from_hours(1);
 /// What a recovery token begins with.
 const PREFIX: &str = "pcr_";
 /// The issuer of sessions that no identity provider has begun.

@@ -82,9 +82,8 @@ impl Identity {
             network: arrival.network,
         };
         let replaces = arrival.replaces;
-        let taken =
-            self.log.perform(TakeIn { permit, assertion, seed, replaces, lives: self.sessions }).await?;
-        let (person, id, ends_at) = taken?;
+        let unit = TakeIn { permit, assertion, seed, replaces, lives: self.sessions };
+        let (person, id, ends_at) = self.log.perform(unit).await??;
         Ok(NewSession { token, id, person, ends_at })
     }
 }
@@ -164,7 +163,7 @@ impl TakeIn {
             Draft::act("person.joined")
                 .subject(person)
                 .with("provider", self.assertion.provider.as_str())
-                .with("groups", Vec::from_iter(self.assertion.groups.iter().cloned())),
+                .with("groups", self.assertion.groups.iter().cloned().collect::<Vec<_>>()),
         );
         Ok(person)
     }
@@ -193,8 +192,8 @@ impl TakeIn {
                 Draft::act("person.groups-changed")
                     .subject(person)
                     .with("provider", self.assertion.provider.as_str())
-                    .with("added", Vec::from_iter(now.difference(&before).cloned()))
-                    .with("removed", Vec::from_iter(before.difference(now).cloned())),
+                    .with("added", now.difference(&before).cloned().collect::<Vec<_>>())
+                    .with("removed", before.difference(now).cloned().collect::<Vec<_>>()),
             );
         }
         Ok(())

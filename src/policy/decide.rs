@@ -19,11 +19,11 @@ use super::{
 use crate::base::{EnvironmentRef, Name, Problem, ProblemKind, Timestamp, time::format_duration};
 
 /// How old group memberships may be where a scope does not say.
-const FACTS_NO_OLDER_THAN: Duration = Duration::from_secs(12 * 3600);
+const FACTS_NO_OLDER_THAN: Duration = Duration::from_hours(12);
 /// The same where a protected environment is opened.
-const FACTS_NO_OLDER_THAN_PROTECTED: Duration = Duration::from_secs(3600);
+const FACTS_NO_OLDER_THAN_PROTECTED: Duration = Duration::from_hours(1);
 /// How long a permit for what rests on nothing that ends may be acted on.
-const PERMIT_LIFE: Duration = Duration::from_secs(60);
+const PERMIT_LIFE: Duration = Duration::from_mins(1);
 
 /// The policies, parsed once.
 pub struct Policies {
@@ -151,13 +151,13 @@ impl Policies {
         };
         match self.people.ask(&question) {
             Verdict::Allowed(id) => Ok(Yes { scope: None, grant: None, because: id, until: Vec::new() }),
-            Verdict::Refused(ids) => Err(No::of(None, ids)),
+            Verdict::Refused(ids) => Err(No::of(None, &ids)),
             Verdict::Broken => Err(No::broken()),
         }
     }
 
     fn ask_request(&self, facts: &PersonFacts, action: Action, resource: &Resource) -> Result<Yes, No> {
-        let Resource::Request { scope, .. } = resource else { return Err(No::of(None, Vec::new())) };
+        let Resource::Request { scope, .. } = resource else { return Err(No::of(None, &[])) };
         let found = facts.scopes.iter().find(|s| s.name == *scope);
         // A scope that is no longer declared has no approvers left; its requester still sees and cancels.
         let gone = TrustScope {
@@ -183,7 +183,7 @@ impl Policies {
             Verdict::Allowed(id) => {
                 Ok(Yes { scope: found.map(|s| s.name.clone()), grant: None, because: id, until })
             }
-            Verdict::Refused(ids) => Err(No::of(Some(scope.clone()), ids)),
+            Verdict::Refused(ids) => Err(No::of(Some(scope.clone()), &ids)),
             Verdict::Broken => Err(No::broken()),
         }
     }
@@ -196,7 +196,7 @@ impl Policies {
             let no = match self.scopes.ask(&question) {
                 Verdict::Allowed(_) => return Ok(yes(facts, resource, scope, allowance)),
                 Verdict::Broken => return Err(No::broken()),
-                Verdict::Refused(ids) => No::of(Some(scope.name.clone()), ids),
+                Verdict::Refused(ids) => No::of(Some(scope.name.clone()), &ids),
             };
             if no.is_about_status() {
                 return Err(no);
@@ -212,9 +212,9 @@ impl Policies {
             Some(no) => Err(no),
             // No scope at hand says anything about the person's status; that still comes first.
             None => match facts.status {
-                PersonStatus::Active => Err(No::of(None, Vec::new())),
-                PersonStatus::Suspended => Err(No::of(None, vec!["suspended".into()])),
-                PersonStatus::Deactivated => Err(No::of(None, vec!["deactivated".into()])),
+                PersonStatus::Active => Err(No::of(None, &[])),
+                PersonStatus::Suspended => Err(No::of(None, &["suspended".into()])),
+                PersonStatus::Deactivated => Err(No::of(None, &["deactivated".into()])),
             },
         }
     }
@@ -236,7 +236,7 @@ impl Policies {
             match self.scopes.ask(&question) {
                 Verdict::Allowed(_) => return Ok(()),
                 Verdict::Refused(ids) if covers(allowance, Action::Request, resource, facts) => {
-                    last = No::of(None, ids).reason;
+                    last = No::of(None, &ids).reason;
                 }
                 Verdict::Refused(_) => {}
                 Verdict::Broken => return Err(DenialReason::EvaluationFailed),
@@ -257,7 +257,7 @@ impl Policies {
             Verdict::Allowed(_) => (true, why_within(facts, scope), None),
             Verdict::Broken => (false, "its policy could not be evaluated".to_owned(), None),
             Verdict::Refused(ids) => {
-                let no = No::of(Some(scope.name.clone()), ids);
+                let no = No::of(Some(scope.name.clone()), &ids);
                 let (because, remedy) = explain_reason(facts, &no.reason, Some(scope), None, &self.contact);
                 (false, because, remedy)
             }
@@ -283,7 +283,7 @@ struct No {
 }
 
 impl No {
-    fn of(scope: Option<Name>, ids: Vec<String>) -> Self {
+    fn of(scope: Option<Name>, ids: &[String]) -> Self {
         let reasons: Vec<DenialReason> = ids.iter().filter_map(|id| reason_of(id)).collect();
         // What cannot be mended comes before what can: a suspended person needs no grant.
         let reason = PRECEDENCE

@@ -139,7 +139,7 @@ impl Permit {
             network: None,
             rests_on,
             decided_at: now,
-            good_until: now.after(std::time::Duration::from_secs(60)),
+            good_until: now.after(std::time::Duration::from_mins(1)),
         }
     }
 }

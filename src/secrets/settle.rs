@@ -321,24 +321,21 @@ impl Settle {
                     .bind(engine_version),
             )
             .await?;
-        let (id, number, equal_to_previous) = match taken {
-            Some((number,)) => {
-                let version = version_in(work, row.id()?, number).await?;
-                let id = version.ok_or_else(|| Problem::internal("a version that is there is gone"))?.id()?;
-                (id, number, false)
-            }
-            None => {
-                let equal = is_current(work, &row, fingerprint).await?;
-                let new = NewVersion {
-                    fingerprint: *fingerprint,
-                    origin,
-                    by: &self.pending.by,
-                    engine_version: Some(engine_version),
-                    sealed: None,
-                };
-                let (id, number) = add_version(work, &row, new).await?;
-                (id, number, equal)
-            }
+        let (id, number, equal_to_previous) = if let Some((number,)) = taken {
+            let version = version_in(work, row.id()?, number).await?;
+            let id = version.ok_or_else(|| Problem::internal("a version that is there is gone"))?.id()?;
+            (id, number, false)
+        } else {
+            let equal = is_current(work, &row, fingerprint).await?;
+            let new = NewVersion {
+                fingerprint: *fingerprint,
+                origin,
+                by: &self.pending.by,
+                engine_version: Some(engine_version),
+                sealed: None,
+            };
+            let (id, number) = add_version(work, &row, new).await?;
+            (id, number, equal)
         };
         if exposed {
             note(work, &self.pending.by, row.id()?, id, fingerprint, How::Entered).await?;

@@ -88,6 +88,7 @@ impl Person {
 }
 
 /// A problem as an error of a test.
+#[expect(clippy::needless_pass_by_value, reason = "it stands behind map_err")]
 pub fn told(problem: port_control::base::Problem) -> anyhow::Error {
     anyhow::anyhow!("{problem} {}", problem.remedy.as_deref().unwrap_or_default())
 }

@@ -191,11 +191,12 @@ async fn engine(peers: &Peers, folder: &tempfile::TempDir, config: &mut String) 
     let openbao = peers.openbao.as_ref().context("no OpenBao")?;
     let mount = openbao.mount().await?;
     write_private(&folder.path().join("secret-id"), mount.role.secret_id.as_bytes())?;
-    config.push_str(&format!(
+    let section = format!(
         "[engine]\nkind = \"vault\"\n[engine.vault]\naddress = \"{}\"\nmount = \"{}\"\n\
          auth = {{ method = \"approle\", role_id = \"{}\", secret_id_file = \"secret-id\" }}\n",
         openbao.address, mount.path, mount.role.role_id
-    ));
+    );
+    config.push_str(&section);
     Ok(mount)
 }
 

@@ -178,7 +178,16 @@ async fn what_no_entry_can_hold_is_refused() {
         file: format!("{first}.yaml"),
         text: (first..first + 2000)
             .map(|n| {
-                format!("---\n{{kind: Group, name: g{n}, provider: dev, id: '{n}-{}'}}\n", "x".repeat(300))
+                [
+                    "---\n{kind: Group, name: g",
+                    &n.to_string(),
+                    ", provider: dev, id: '",
+                    &n.to_string(),
+                    "-",
+                    &"x".repeat(300),
+                    "'}\n",
+                ]
+                .concat()
             })
             .collect(),
     };

@@ -16,7 +16,7 @@ use crate::{
     client::{SecretChange, VersionMade},
 };
 
-/// Secrets: APPLICATION/ENVIRONMENT[@TEAM]/NAME.
+/// Secrets: `APPLICATION/ENVIRONMENT[@TEAM]/NAME`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Set(set::Command),

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How long a person may take to sign in at her provider.
-const PENDING_LIFE: Duration = Duration::from_secs(600);
+const PENDING_LIFE: Duration = Duration::from_mins(10);
 /// What the keys room knows the verifier of a pending sign-in and a session's ID token by.
 const VERIFIER: &str = "identity.verifier";
 const ID_TOKEN: &str = "identity.id-token";

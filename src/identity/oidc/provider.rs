@@ -23,9 +23,9 @@ use super::{
 use crate::base::{Ambient, Problem, ProblemKind, Result, SecretValue, Timestamp, config::ProviderConfig};
 
 /// How long what a provider says of itself is believed.
-const DISCOVERY_LIFE: Duration = Duration::from_secs(3600);
+const DISCOVERY_LIFE: Duration = Duration::from_hours(1);
 /// How often unknown keys make us look for new ones at most.
-const KEYS_EVERY: Duration = Duration::from_secs(60);
+const KEYS_EVERY: Duration = Duration::from_mins(1);
 
 /// What we read of a provider's metadata beyond the crate's own.
 #[derive(Clone, Debug, Serialize, Deserialize)]

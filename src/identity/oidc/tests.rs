@@ -157,7 +157,7 @@ fn a_token_from_another_time_is_not_believed() {
 
 #[test]
 fn abuse_23_step_up_answered_with_an_old_sign_in_is_too_weak() {
-    let asks = Expected { max_age: Some(Duration::from_secs(300)), ..expected() };
+    let asks = Expected { max_age: Some(Duration::from_mins(5)), ..expected() };
     assert!(outcome(&signed(&honest()), &asks).is_ok());
     let old = signed(&with("auth_time", NOW - 3600));
     assert!(matches!(outcome(&old, &asks), Err(Disbelief::TooWeak(_))));

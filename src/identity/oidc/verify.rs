@@ -17,9 +17,9 @@ use serde_json::{Map, Value};
 use crate::base::Timestamp;
 
 /// How far the provider's clock may be from ours.
-pub(super) const SKEW: Duration = Duration::from_secs(60);
+pub(super) const SKEW: Duration = Duration::from_mins(1);
 /// How long ago an ID token may have been issued: it comes straight from the token endpoint.
-const FRESH: Duration = Duration::from_secs(600);
+const FRESH: Duration = Duration::from_mins(10);
 
 /// What is believed, whatever discovery says: never `none`, never an HMAC.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 4] = [

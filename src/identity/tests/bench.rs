@@ -92,10 +92,7 @@ impl Bench {
             public_url: "https://secrets.example.com/".parse().unwrap(),
             administrators: vec![AdministratorGroup { provider: "company".to_owned(), id: "it".to_owned() }],
             providers,
-            sessions: SessionConfig {
-                idle: Duration::from_secs(3600),
-                absolute: Duration::from_secs(8 * 3600),
-            },
+            sessions: SessionConfig { idle: Duration::from_hours(1), absolute: Duration::from_hours(8) },
         })
         .unwrap();
         Self { _folder: folder, database, clock, ambient, identity }

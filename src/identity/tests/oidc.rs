@@ -237,7 +237,7 @@ async fn abuse_21_a_flood_of_unknown_keys_asks_for_keys_once_a_minute() {
 async fn abuse_23_step_up_answered_with_an_old_sign_in_gives_no_session() {
     let (bench, liar) = house().await;
     *liar.lies.lock().unwrap() = json!({ "auth_time": START / 1000 - 3600 });
-    let wish = SignInWish { max_age: Some(Duration::from_secs(300)), ..SignInWish::default() };
+    let wish = SignInWish { max_age: Some(Duration::from_mins(5)), ..SignInWish::default() };
     let (begun, callback) = begin(&bench, &liar, wish).await;
     refused(finish(&bench, &begun, callback).await, ProblemKind::InsufficientAuthentication);
     nobody_joined(&bench).await;

@@ -7,8 +7,8 @@
 //! (Vault's own merging holds numbers as floating point: an integer beyond 2^53 in another field is
 //! rounded by it, as by `vault kv patch`.)
 //!
-//! Requests are vaultrs's, or made like them; sending is our own ([`transport`]). Every call ends
-//! within [`LONGEST`], and nothing is remembered of a server that did not answer: the next call tries
+//! Requests are vaultrs's, or made like them; sending is our own (`transport`). Every call ends
+//! within five seconds, and nothing is remembered of a server that did not answer: the next call tries
 //! again.
 
 mod call;

@@ -32,13 +32,13 @@ async fn approved_on_a_page(cast: &mut Cast) -> Result<()> {
         "--reason",
         "INC-123 reports are slow",
     ])?;
-    let said = BufReader::new(waiting.stderr.take().context("no standard error")?);
+    let words = BufReader::new(waiting.stderr.take().context("no standard error")?);
     let (mut approvers, mut link) = (String::new(), String::new());
-    for line in said.lines() {
-        let line = line?;
-        if line.starts_with("who can approve: ") {
-            approvers = line;
-        } else if let Some(address) = line.strip_prefix("where: ") {
+    for said in words.lines() {
+        let said = said?;
+        if said.starts_with("who can approve: ") {
+            approvers = said;
+        } else if let Some(address) = said.strip_prefix("where: ") {
             link = address.to_owned();
             break;
         }

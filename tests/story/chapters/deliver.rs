@@ -14,6 +14,7 @@ use crate::story::{
 /// What "within a second" leaves.
 const A_SECOND: Duration = Duration::from_secs(1);
 
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is asked")]
 pub async fn follow_and_put_back(house: &House, cast: &Cast) -> Result<()> {
     let found = holds(house, "postgres://production/one").await?;
     let has =
