@@ -5,6 +5,7 @@ mod cli;
 mod engines;
 mod log;
 mod peers;
+mod programs;
 mod rules;
 mod story;
 mod support;
@@ -18,8 +19,16 @@ use peers::Peers;
 /// What a module's tests are with the servers that there are.
 type Trials = fn(&Arc<Peers>) -> Vec<Trial>;
 
-const MODULES: &[Trials] =
-    &[cli::trials, engines::trials, log::trials, rules::trials, story::trials, support::trials, web::trials];
+const MODULES: &[Trials] = &[
+    cli::trials,
+    engines::trials,
+    log::trials,
+    programs::trials,
+    rules::trials,
+    story::trials,
+    support::trials,
+    web::trials,
+];
 
 fn main() {
     let arguments = Arguments::from_args();

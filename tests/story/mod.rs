@@ -15,7 +15,7 @@ use port_control::{
 };
 
 use crate::{peers::Peers, support::block_on};
-use world::{Combination, House};
+pub use world::{Combination, House};
 
 /// Two trials a combination whose servers are there.
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
