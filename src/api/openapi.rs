@@ -57,12 +57,24 @@ pub fn document() -> Value {
         // A router's `{*rest}` is a parameter like any other to whoever reads this.
         let path = path.replace("{*", "{");
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            name(operation, &path);
             complete(operation, idempotency::applies(method, &path));
         }
         (path, item)
     });
     document["paths"] = Value::Object(described.collect());
     document
+}
+
+/// Names an operation after what it is about, where it is only called `list` or `resume` in its room.
+fn name(operation: &mut Value, path: &str) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    let is_name =
+        |segment: &&str| !segment.starts_with('{') && !["", "api", "v1", "audit", &id].contains(segment);
+    let about = path.rsplit('/').find(is_name);
+    if let Some(about) = about.filter(|_| !id.contains('_')) {
+        operation["operationId"] = format!("{id}_{}", about.replace('-', "_")).into();
+    }
 }
 
 /// Adds to an operation what is true of every one.

@@ -17,7 +17,7 @@ use port_control::{
     },
     identity::{Arrival, Assertion},
     server::{Opening, Server},
-    store::{Database, Row, sql},
+    store::{Row, sql},
 };
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
@@ -117,14 +117,20 @@ impl House {
 
     /// The same, with something that differs.
     pub async fn open_differently(given: &Given, differently: Differently) -> Result<Self> {
-        given.open().await?.close().await;
-        let house = Self::serve(given, differently).await?;
+        let house = Self::bare(given, differently).await?;
         let ada = house.sign_in("ada", &["it"]).await?;
         house.post(&ada, "/api/v1/apply", &json!({ "documents": example()? })).await?.done()?;
         Ok(house)
     }
 
-    async fn serve(given: &Given, differently: Differently) -> Result<Self> {
+    /// One in which nothing is declared.
+    pub async fn bare(given: &Given, differently: Differently) -> Result<Self> {
+        given.open().await?.close().await;
+        Self::serve(given, differently).await
+    }
+
+    /// One on a database that is there already.
+    pub async fn serve(given: &Given, differently: Differently) -> Result<Self> {
         let http = http(None)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -311,9 +317,4 @@ fn config(given: &Given, address: std::net::SocketAddr, public_log: bool) -> Res
         log: LogConfig { origin: "port-control.invalid/web".to_owned(), public: public_log },
         sessions: SessionConfig { idle: Duration::from_hours(12), absolute: Duration::from_hours(24) },
     })
-}
-
-/// Opens the database that a server of the test uses, beside it.
-pub async fn beside(given: &Given) -> Result<Database> {
-    Ok(Database::open(&given.url).await?)
 }

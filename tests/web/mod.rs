@@ -1,9 +1,13 @@
 //! What holds for all of the HTTP API and all pages, on a whole server.
 
+mod abuse;
 mod house;
+mod idempotency;
+mod openapi;
 mod permits;
 mod records;
 mod routes;
+mod shell;
 
 use std::sync::Arc;
 
@@ -13,5 +17,15 @@ use crate::peers::Peers;
 
 /// All of them.
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
-    [permits::trials(peers), records::trials(peers)].into_iter().flatten().collect()
+    [
+        abuse::trials(peers),
+        idempotency::trials(peers),
+        openapi::trials(peers),
+        permits::trials(peers),
+        records::trials(peers),
+        shell::trials(peers),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -86,9 +86,8 @@ impl Changes<'_> {
     }
 }
 
-/// Who may destroy, which nobody of the example may.
-const MORE: &str = "kind: TrustScope\nname: destroyer\nmembers:\n  groups: [engineering]\nallows:\n  \
-                    - actions: [destroy]\n    applications: own-teams\n    environments: [sandbox]\n";
+/// What the example does not declare yet.
+const MORE: &str = "kind: Application\nname: more\nteam: supa-team\nenvironments:\n  - name: sandbox\n";
 
 #[expect(clippy::too_many_lines, reason = "a list of all changes")]
 async fn audit_sweep_of_changes(given: Given) -> Result<()> {
@@ -110,10 +109,11 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
         ("rollback", json!({ "to": 1 })),
         ("delete", json!({})),
         ("undelete", json!({})),
-        ("destroy", json!({ "version": 1 })),
     ] {
         changes.make(&dana, &format!("{template}{act}"), &format!("{secret}{act}"), body).await?;
     }
+    let (route, path) = (format!("{template}destroy"), format!("{secret}destroy"));
+    changes.make(&omar, &route, &path, json!({ "version": 1 })).await?;
     let run = "/api/v1/applications/{application}/environments/{environment}/run";
     changes.make(&dana, run, "/api/v1/applications/reports/environments/sandbox/run", json!({})).await?;
 

@@ -34,6 +34,7 @@ pub struct Which {
     state: Option<String>,
     /// Yours, or those to decide.
     #[serde(default)]
+    #[param(inline)]
     role: Role,
 }
 

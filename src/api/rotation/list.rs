@@ -30,6 +30,7 @@ pub enum TaskState {
 pub struct Which {
     /// `open` or `closed`; all where it is left out.
     #[serde(default)]
+    #[param(inline)]
     state: Option<TaskState>,
 }
 
