@@ -1,6 +1,7 @@
 //! All integration tests, in one binary; it lists its tests at run time, because only then it is known
 //! which servers there are.
 
+mod broker;
 mod cli;
 mod engines;
 mod log;
@@ -20,6 +21,7 @@ use peers::Peers;
 type Trials = fn(&Arc<Peers>) -> Vec<Trial>;
 
 const MODULES: &[Trials] = &[
+    broker::trials,
     cli::trials,
     engines::trials,
     log::trials,

@@ -3,10 +3,17 @@
 //! Secrets go over the wire as JSON that we write and wipe ourselves; kube is asked for connection,
 //! credentials and watches. Nothing of kube's errors is shown that could hold what a Secret holds.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Shared},
+    stream::BoxStream,
+};
 use http::{Method, Request};
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
@@ -15,12 +22,13 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Config,
     api::PostParams,
+    client::AuthError,
     config::{KubeConfigOptions, Kubeconfig},
-    core::PartialObjectMeta,
+    core::{PartialObjectMeta, Status},
     runtime::{WatchStreamExt, watcher},
 };
 use serde_json::json;
-use tokio::sync::OnceCell;
+use tokio::runtime::Handle;
 
 use super::{
     desired::SELECTOR,
@@ -37,27 +45,64 @@ const VERBS: [&str; 6] = ["get", "list", "watch", "create", "update", "delete"];
 /// A cluster that is reached by kubeconfig or by the identity of our pod. Connects when first asked,
 /// so that a cluster that is down keeps nobody from starting.
 pub struct Kubernetes {
+    connection: Arc<Connection>,
+}
+
+/// A connection being made, waited for by whoever needs it. Credential plugins run meanwhile, one at a
+/// time however long they take.
+type Connecting = Shared<BoxFuture<'static, Result<Client, TargetError>>>;
+
+struct Connection {
     access: Access,
-    client: std::sync::Arc<OnceCell<Client>>,
+    held: Mutex<Option<Connecting>>,
+}
+
+impl Connection {
+    async fn client(&self) -> Result<Client, TargetError> {
+        let connecting = {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.get_or_insert_with(|| begin(self.access.clone())).clone()
+        };
+        let late = || TargetError::Unreachable(format!("no credentials within {} s", PATIENCE.as_secs()));
+        let connected = tokio::time::timeout(PATIENCE, connecting).await.map_err(|_| late())?;
+        if connected.is_err() {
+            self.forget();
+        }
+        connected
+    }
+
+    /// Reads the kubeconfig again when next asked: its credentials are of no use any more.
+    fn forget(&self) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Where it holds nobody up: kube waits for credential plugins without letting go of its thread.
+fn begin(access: Access) -> Connecting {
+    let connecting = tokio::task::spawn_blocking(move || Handle::current().block_on(connect(&access)));
+    let broken = |_| Err(TargetError::Unreachable("connecting was broken off".to_owned()));
+    connecting.map(move |joined| joined.unwrap_or_else(broken)).boxed().shared()
 }
 
 impl Kubernetes {
     /// The cluster that `access` leads to: `Kubeconfig` or `InCluster`.
     #[must_use]
     pub fn new(access: Access) -> Self {
-        Self { access, client: std::sync::Arc::default() }
-    }
-
-    async fn client(&self) -> Result<&Client, TargetError> {
-        self.client.get_or_try_init(|| connect(&self.access)).await
+        Self { connection: Arc::new(Connection { access, held: Mutex::default() }) }
     }
 
     async fn send(&self, verb: &'static str, spot: &Spot, request: Call<'_>) -> Result<String, TargetError> {
         let request = request.build(spot)?;
-        let answer = tokio::time::timeout(PATIENCE, self.client().await?.request_text(request)).await;
+        let client = self.connection.client().await?;
+        let answer = tokio::time::timeout(PATIENCE, client.request_text(request)).await;
         let answer = answer
             .map_err(|_| TargetError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs())))?;
-        answer.map_err(|error| told(&error, verb, &spot.namespace))
+        answer.map_err(|error| {
+            if is_unauthorized(&error) {
+                self.connection.forget();
+            }
+            told(&error, verb, &spot.namespace)
+        })
     }
 }
 
@@ -139,15 +184,33 @@ fn name_missing_plugin(file: &Kubeconfig, context: Option<&str>) -> Result<(), T
     )))
 }
 
+fn is_unauthorized(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 401)
+}
+
+/// Whether a watch ended because our credentials are not taken.
+fn is_refused(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(it)
+        | watcher::Error::WatchStartFailed(it)
+        | watcher::Error::WatchFailed(it) => is_unauthorized(it),
+        watcher::Error::WatchError(status) => status.code == 401,
+        watcher::Error::NoResourceVersion => false,
+    }
+}
+
 /// What went wrong, without any text that could hold a value.
 fn told(error: &kube::Error, verb: &'static str, namespace: &Name) -> TargetError {
     match error {
         kube::Error::Api(status) => match status.code {
-            403 => TargetError::Forbidden { verb, namespace: namespace.clone() },
-            401 => TargetError::Unreachable("it does not take our credentials (401)".to_owned()),
-            404 if verb == "create" => {
-                TargetError::Refused(format!("there is no namespace '{namespace}' in it"))
-            }
+            403 => denied(status, verb, namespace),
+            401 => TargetError::Unreachable(
+                "it does not take our credentials (401); renew those in its kubeconfig".to_owned(),
+            ),
+            404 if verb == "create" => TargetError::Refused(format!(
+                "there is no namespace '{namespace}' in it; make it, or deliver to another one"
+            )),
+            413 => TargetError::Refused("the Secret is larger than it takes".to_owned()),
             // What is gone meanwhile is a conflict like what has changed meanwhile.
             404 | 409 => TargetError::Conflict,
             429 | 500..=599 => TargetError::Unreachable(format!("it answers {}", status.code)),
@@ -157,16 +220,62 @@ fn told(error: &kube::Error, verb: &'static str, namespace: &Name) -> TargetErro
     }
 }
 
+/// A no that may have other reasons than missing rights. The message is looked at and never shown: an
+/// admission plugin may have put into it what it was given.
+fn denied(status: &Status, verb: &'static str, namespace: &Name) -> TargetError {
+    let causes = status.details.iter().flat_map(|it| &it.causes);
+    if causes.into_iter().any(|it| it.reason == "NamespaceTerminating") {
+        return TargetError::Refused(format!(
+            "the namespace '{namespace}' is being deleted; once it is gone, make it anew, or deliver to another one"
+        ));
+    }
+    if status.message.contains("exceeded quota") {
+        return TargetError::Refused(format!(
+            "the quota of the namespace '{namespace}' is used up; raise it, or remove what nobody needs there"
+        ));
+    }
+    if status.message.contains(&format!(" cannot {verb} resource ")) {
+        return TargetError::Forbidden { verb, namespace: namespace.clone() };
+    }
+    TargetError::Refused(format!(
+        "a rule of it does not let us {verb} Secrets in the namespace '{namespace}' (403)"
+    ))
+}
+
+/// Why there are no credentials. What a plugin printed is not shown: it may hold half a token.
+fn without_credentials(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { cmd, out } => {
+            let program = cmd.split_whitespace().next().unwrap_or_default().trim_matches('"');
+            format!("the credential plugin '{program}' failed with {}", out.status)
+        }
+        AuthError::AuthExecStart(error) => format!("the credential plugin cannot be started: {error}"),
+        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
+            "the credential plugin answered no credential".to_owned()
+        }
+        AuthError::ReadTokenFile(error, path) => {
+            format!("the token file {} cannot be read: {error}", path.display())
+        }
+        _ => "its kubeconfig gives none that can be used".to_owned(),
+    }
+}
+
 /// The kind of trouble with the connection.
 fn plain(error: &kube::Error) -> String {
     match error {
-        kube::Error::Auth(it) => format!("its credentials cannot be had: {it}"),
+        kube::Error::Auth(it) => format!("its credentials cannot be had: {}", without_credentials(it)),
         kube::Error::Service(it) => {
             let mut deepest: &dyn std::error::Error = it.as_ref();
             while let Some(source) = deepest.source() {
+                if let Some(it) = deepest.downcast_ref::<AuthError>() {
+                    return format!("its credentials cannot be had: {}", without_credentials(it));
+                }
                 deepest = source;
             }
-            format!("it is not reached: {deepest}")
+            match deepest.downcast_ref::<AuthError>() {
+                Some(it) => format!("its credentials cannot be had: {}", without_credentials(it)),
+                None => format!("it is not reached: {deepest}"),
+            }
         }
         kube::Error::HyperError(_) => "the connection broke".to_owned(),
         _ => "it answers what no API server answers".to_owned(),
@@ -217,21 +326,27 @@ impl Target for Kubernetes {
     }
 
     fn changes(&self, namespace: &Name) -> BoxStream<'static, Spot> {
-        let (cell, access, namespace) = (self.client.clone(), self.access.clone(), namespace.clone());
-        let opened = async move {
-            loop {
-                if let Ok(client) = cell.get_or_try_init(|| connect(&access)).await {
-                    return watch(client.clone(), namespace);
+        let (connection, namespace) = (Arc::clone(&self.connection), namespace.clone());
+        let opened = futures::stream::unfold(false, move |again| {
+            let connection = Arc::clone(&connection);
+            async move {
+                if again {
+                    tokio::time::sleep(PATIENCE).await;
                 }
-                tokio::time::sleep(PATIENCE).await;
+                loop {
+                    match connection.client().await {
+                        Ok(client) => return Some((client, true)),
+                        Err(_) => tokio::time::sleep(PATIENCE).await,
+                    }
+                }
             }
-        };
-        futures::stream::once(opened).flatten().boxed()
+        });
+        opened.flat_map(move |client| watch(client, namespace.clone())).boxed()
     }
 
     async fn check(&self, namespaces: &[Name]) -> Vec<CheckFinding> {
-        match self.client().await {
-            Ok(client) => rights(client, namespaces).await,
+        match self.connection.client().await {
+            Ok(client) => rights(&client, namespaces).await,
             Err(error) => vec![failure(error.to_string(), "See [clusters] in the server's configuration.")],
         }
     }
@@ -243,12 +358,14 @@ fn wipe(mut answer: String) {
 }
 
 /// Metadata alone is watched: who watches needs no values. The first list takes what the API server has
-/// at hand (`resourceVersion=0`): a consistent one would wait for etcd.
+/// at hand (`resourceVersion=0`): a consistent one would wait for etcd. Ends where the credentials are not
+/// taken any more: others may be had by then.
 fn watch(client: Client, namespace: Name) -> BoxStream<'static, Spot> {
     let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, namespace.as_str());
     let config = watcher::Config::default().labels(SELECTOR).any_semantic();
     watcher(api, config)
         .default_backoff()
+        .take_while(|event| std::future::ready(!event.as_ref().is_err_and(is_refused)))
         .filter_map(move |event| {
             let spot =
                 |name: Option<String>| name.map(|secret| Spot { namespace: namespace.clone(), secret });
@@ -335,7 +452,8 @@ async fn may(client: &Client, namespace: Option<&Name>, verb: &str, resource: &s
 pub(super) fn role_rule(namespace: &Name) -> String {
     format!(
         "Give its account a Role in '{namespace}' with the rule \
-         {{apiGroups: [\"\"], resources: [secrets], verbs: [{}]}} and bind it.",
+         {{apiGroups: [\"\"], resources: [secrets], verbs: [{}]}} and bind it; make the namespace first where \
+         there is none.",
         VERBS.join(", ")
     )
 }

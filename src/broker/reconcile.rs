@@ -127,7 +127,12 @@ impl Broker {
             return Ok(Next::Settled);
         }
         if desired.size() > LARGEST {
-            let detail = "its values are larger than a Secret can be (1 MiB)";
+            let detail = format!(
+                "the values of {} are {} bytes together, and a Secret takes 1 MiB; what was delivered before \
+                 stays: make a value smaller, or delete one that nobody needs",
+                job.about.environment,
+                desired.size()
+            );
             self.note(
                 &job.about,
                 &job.facts,
@@ -192,7 +197,8 @@ impl Broker {
         }
         let (intent, write) = match self.it.log.perform(self.opening(job, desired)?).await {
             Ok(opened) => opened,
-            // An earlier write of it is not settled yet: another replica's, or one that was lost.
+            // An earlier write of it is not settled yet, another replica's or one that was lost; or it
+            // was settled since we looked.
             Err(problem) if problem.is(ProblemKind::Conflict) => return Ok(Some(Next::Again)),
             Err(problem) => return Err(problem),
         };
@@ -205,6 +211,7 @@ impl Broker {
             permit: self.permit(&job.facts)?,
             about: job.about.clone(),
             place: job.place.clone(),
+            seen: job.stored.as_ref().map_or((0, 0), |it| (it.generation, it.audit_index)),
             write: WriteNote {
                 belongs: desired.belongs.clone(),
                 versions: desired.versions.clone(),

@@ -37,6 +37,8 @@ struct Mind {
     busy: BTreeSet<Name>,
     /// How often in a row it did not settle.
     tries: HashMap<Name, u32>,
+    /// What will be looked at again by itself: one nap each, however often it was woken meanwhile.
+    naps: HashMap<Name, tokio::task::AbortHandle>,
     /// How far the log was read.
     cursor: u64,
     /// One watch for each allowed namespace.
@@ -84,7 +86,7 @@ impl Broker {
                 Some(done) = jobs.join_next() => {
                     if let Ok((name, outcome)) = done { self.finish(&mut mind, &mut naps, name, outcome) }
                 }
-                Some(Ok(name)) = naps.join_next() => { mind.due.insert(name); }
+                Some(ended) = naps.join_next() => mind.due.extend(ended),
             }
         }
         // A write that has begun is brought to its outcome; what cannot be, the next start finds.
@@ -96,6 +98,9 @@ impl Broker {
         for name in ready.into_iter().take(AT_ONCE.saturating_sub(mind.busy.len())) {
             mind.due.remove(&name);
             mind.busy.insert(name.clone());
+            if let Some(nap) = mind.naps.remove(&name) {
+                nap.abort();
+            }
             let broker = self.clone();
             jobs.spawn(async move {
                 // One that panics must not be taken for one that is still at it.
@@ -122,10 +127,12 @@ impl Broker {
                 self.backoff(mind, &name)
             }
         };
-        naps.spawn(async move {
+        let sleeper = name.clone();
+        let nap = naps.spawn(async move {
             tokio::time::sleep(wait).await;
-            name
+            sleeper
         });
+        mind.naps.insert(name, nap);
     }
 
     fn backoff(&self, mind: &mut Mind, name: &Name) -> Duration {

@@ -186,6 +186,9 @@ pub(super) struct OpenWrite {
     pub(super) permit: Permit,
     pub(super) about: About,
     pub(super) place: Place,
+    /// What was stored of the delivery when what is there was compared with what should be: its
+    /// generation and audit index.
+    pub(super) seen: (i64, i64),
     /// Generation and audit index are filled in.
     pub(super) write: WriteNote,
 }
@@ -195,14 +198,21 @@ impl Unit for OpenWrite {
     under_permit!((IntentId, WriteNote));
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
-        let stored: Option<(i64, Option<Vec<u8>>)> = work
+        let stored: Option<(i64, i64, Option<Vec<u8>>)> = work
             .fetch_optional(
-                sql("SELECT generation, digest FROM delivery_states WHERE delivery = $1")
+                sql("SELECT generation, audit_index, digest FROM delivery_states WHERE delivery = $1")
                     .bind(&self.about.delivery),
             )
             .await?;
         let head: Option<(i64,)> = work.fetch_optional(sql("SELECT size FROM log_head WHERE id = 1")).await?;
-        let (generation, digest) = stored.unwrap_or((0, None));
+        let (generation, index, digest) = stored.unwrap_or((0, 0, None));
+        if (generation, index) != self.seen {
+            // What was compared is no longer so: another replica has written it.
+            return Err(Problem::conflict(format!(
+                "the delivery '{}' was written meanwhile",
+                self.about.delivery
+            )));
+        }
         let mut write = self.write.clone();
         write.restores = digest.is_some_and(|it| hex::encode(&it) == write.digest);
         write.generation = generation + i64::from(!write.restores);

@@ -26,7 +26,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 pub use browser::{Browser, Page};
-pub use kubernetes::Kubernetes;
+pub use kubernetes::{Kubernetes, secret_rules};
 pub use oidc_provider::{Client, OidcProvider, Person, Realm};
 pub use openbao::{AppRole, Mount, OpenBao};
 pub use postgres::{Postgres, TestDatabase};

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "what one story needs, another does not")]
 
 mod databases;
+pub mod house;
 pub mod program;
 
 use std::{future::Future, sync::Arc};
