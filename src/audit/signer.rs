@@ -97,7 +97,7 @@ impl Signer {
     pub async fn sign(&mut self, head: &Head) -> Result<()> {
         let mut tree = match self.tree.take() {
             Some(tree) => tree,
-            None => self.resume(head).await?,
+            None => self.resume().await?,
         };
         if head.size <= tree.edge.size() {
             self.tree = Some(tree);
@@ -120,16 +120,15 @@ impl Signer {
     }
 
     /// The tree of the newest checkpoint, which our own key has signed.
-    async fn resume(&self, head: &Head) -> Result<Growing> {
+    async fn resume(&self) -> Result<Growing> {
         let Some(note) = newest(&self.database).await? else { return Ok(Growing::empty()) };
         let last = Checkpoint::open(&note, &self.verifier)?;
-        if last.size > head.size {
+        // Asked for after what was signed: another replica may have signed more than we have heard of.
+        let there = self.size_now().await?;
+        if last.size > there {
             return Err(Problem::new(
                 ProblemKind::LogIncomplete,
-                format!(
-                    "the database was set back: {} entries were signed, {} are there",
-                    last.size, head.size
-                ),
+                format!("the database was set back: {} entries were signed, {there} are there", last.size),
             ));
         }
         let tree = Growing::read(&self.database, last.size).await?;
@@ -142,6 +141,13 @@ impl Signer {
             )));
         }
         Ok(tree)
+    }
+
+    async fn size_now(&self) -> Result<u64> {
+        let found: Option<(i64,)> =
+            self.database.fetch_optional(sql("SELECT size FROM log_head WHERE id = 1")).await?;
+        let size = found.and_then(|(size,)| u64::try_from(size).ok());
+        size.ok_or_else(|| altered("the log has lost its head row".to_owned()))
     }
 }
 

@@ -134,7 +134,8 @@ impl Call<'_> {
 }
 
 async fn connect(access: &Access) -> Result<Client, TargetError> {
-    let config = match access {
+    let mut plugin = None;
+    let mut config = match access {
         Access::InCluster => Config::incluster().map_err(|error| {
             TargetError::Unreachable(format!("this is no pod of a cluster with a ServiceAccount: {error}"))
         })?,
@@ -143,7 +144,8 @@ async fn connect(access: &Access) -> Result<Client, TargetError> {
             let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
             let file = Kubeconfig::read_from(path)
                 .map_err(|_| TargetError::Unreachable(format!("the kubeconfig {shown} cannot be read")))?;
-            name_missing_plugin(&file, context.as_deref())?;
+            plugin = plugin_of(&file, context.as_deref());
+            plugin.as_deref().map_or(Ok(()), name_missing_plugin)?;
             Config::from_custom_kubeconfig(file, &options).await.map_err(|_| {
                 let context = context.as_deref().unwrap_or("its current one");
                 TargetError::Unreachable(format!("the kubeconfig {shown} has no usable context ({context})"))
@@ -151,30 +153,30 @@ async fn connect(access: &Access) -> Result<Client, TargetError> {
         }
         Access::Directory(_) => return Err(TargetError::Refused("a folder is no cluster".to_owned())),
     };
+    // Trying again is the reconciler's: it says meanwhile what is wrong.
+    config.default_retry = false;
     Client::try_from(config).map_err(|error| {
-        TargetError::Unreachable(format!("its credentials are of no use: {}", plain(&error)))
+        let named = plugin.map(|it| format!(" of its credential plugin '{it}'")).unwrap_or_default();
+        TargetError::Unreachable(format!("the credentials{named} cannot be had: {}", plain(&error)))
     })
 }
 
-/// A credential plugin that is not installed is the usual reason why a kubeconfig works elsewhere only.
-fn name_missing_plugin(file: &Kubeconfig, context: Option<&str>) -> Result<(), TargetError> {
+/// The program that a kubeconfig gets its credentials from.
+fn plugin_of(file: &Kubeconfig, context: Option<&str>) -> Option<String> {
     let context = context.or(file.current_context.as_deref());
-    let user = file
-        .contexts
-        .iter()
-        .find(|it| Some(it.name.as_str()) == context)
-        .and_then(|it| it.context.as_ref()?.user.clone());
-    let command = file
-        .auth_infos
-        .iter()
-        .find(|it| Some(&it.name) == user.as_ref())
-        .and_then(|it| it.auth_info.as_ref()?.exec.as_ref()?.command.clone());
-    let Some(command) = command else { return Ok(()) };
+    let by_name = file.contexts.iter().find(|it| Some(it.name.as_str()) == context)?;
+    let user = by_name.context.as_ref()?.user.as_ref()?;
+    let auth = file.auth_infos.iter().find(|it| it.name == *user)?.auth_info.as_ref()?;
+    auth.exec.as_ref()?.command.clone()
+}
+
+/// A credential plugin that is not installed is the usual reason why a kubeconfig works elsewhere only.
+fn name_missing_plugin(command: &str) -> Result<(), TargetError> {
     let there = if command.contains('/') {
-        std::path::Path::new(&command).exists()
+        std::path::Path::new(command).exists()
     } else {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join(&command).exists())
+        std::env::split_paths(&path).any(|folder| folder.join(command).exists())
     };
     if there {
         return Ok(());
@@ -213,6 +215,7 @@ fn told(error: &kube::Error, verb: &'static str, namespace: &Name) -> TargetErro
             413 => TargetError::Refused("the Secret is larger than it takes".to_owned()),
             // What is gone meanwhile is a conflict like what has changed meanwhile.
             404 | 409 => TargetError::Conflict,
+            0..=399 => TargetError::Unreachable("it answers what no API server answers".to_owned()),
             429 | 500..=599 => TargetError::Unreachable(format!("it answers {}", status.code)),
             code => TargetError::Refused(format!("it refuses to {verb} the Secret ({code})")),
         },
@@ -245,13 +248,10 @@ fn denied(status: &Status, verb: &'static str, namespace: &Name) -> TargetError 
 /// Why there are no credentials. What a plugin printed is not shown: it may hold half a token.
 fn without_credentials(error: &AuthError) -> String {
     match error {
-        AuthError::AuthExecRun { cmd, out } => {
-            let program = cmd.split_whitespace().next().unwrap_or_default().trim_matches('"');
-            format!("the credential plugin '{program}' failed with {}", out.status)
-        }
-        AuthError::AuthExecStart(error) => format!("the credential plugin cannot be started: {error}"),
+        AuthError::AuthExecRun { out, .. } => format!("the program ended with {}", out.status),
+        AuthError::AuthExecStart(error) => format!("the program cannot be started: {error}"),
         AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
-            "the credential plugin answered no credential".to_owned()
+            "the program answered no credential".to_owned()
         }
         AuthError::ReadTokenFile(error, path) => {
             format!("the token file {} cannot be read: {error}", path.display())
@@ -263,7 +263,7 @@ fn without_credentials(error: &AuthError) -> String {
 /// The kind of trouble with the connection.
 fn plain(error: &kube::Error) -> String {
     match error {
-        kube::Error::Auth(it) => format!("its credentials cannot be had: {}", without_credentials(it)),
+        kube::Error::Auth(it) => without_credentials(it),
         kube::Error::Service(it) => {
             let mut deepest: &dyn std::error::Error = it.as_ref();
             while let Some(source) = deepest.source() {
@@ -362,7 +362,11 @@ fn wipe(mut answer: String) {
 /// taken any more: others may be had by then.
 fn watch(client: Client, namespace: Name) -> BoxStream<'static, Spot> {
     let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, namespace.as_str());
-    let config = watcher::Config::default().labels(SELECTOR).any_semantic();
+    let config = watcher::Config {
+        // Where pages are asked for, kube asks for a consistent list after all.
+        page_size: None,
+        ..watcher::Config::default().labels(SELECTOR).any_semantic()
+    };
     watcher(api, config)
         .default_backoff()
         .take_while(|event| std::future::ready(!event.as_ref().is_err_and(is_refused)))

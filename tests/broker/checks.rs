@@ -126,7 +126,8 @@ async fn a_missing_plugin(given: Given) -> Result<()> {
 async fn a_plugin_that_fails(given: Given) -> Result<()> {
     let script = "echo hunter2-on-output; echo hunter2-on-error >&2; exit 3";
     let told =
-        with_plugin(given, "sh", &["-c", script], &["credential plugin 'sh'", "exit status: 3"]).await?;
+        with_plugin(given, "sh", &["-c", script], &["credential plugin 'sh'", "ended with exit status: 3"])
+            .await?;
     ensure!(!told.contains("hunter2"), "what it printed is told: {told}");
     Ok(())
 }

@@ -147,6 +147,9 @@ async fn a_watch_that_is_too_old_begins_anew(given: Given) -> Result<()> {
     site.close().await
 }
 
+const BUSY: &str =
+    r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","code":503}"#;
+
 async fn nonsense_is_named_and_survived(given: Given) -> Result<()> {
     let front = Front::open(&cluster(&given)?).await?;
     let site = Site::through(given, &front.cluster).await?;
@@ -154,7 +157,8 @@ async fn nonsense_is_named_and_survived(given: Given) -> Result<()> {
     for (number, (act, says)) in [
         (Act::Say(200, "<html>Sign in to the proxy</html>"), "what no API server answers"),
         (Act::Say(200, "{}"), "what no API server answers"),
-        (Act::Say(503, "{}"), "503"),
+        (Act::Say(503, BUSY), "503"),
+        (Act::Say(503, "{}"), "what no API server answers"),
         (Act::Say(500, "not even JSON"), "the cluster 'main'"),
         (Act::Say(302, ""), "the cluster 'main'"),
     ]
@@ -213,7 +217,7 @@ async fn trouble_is_paced(given: Given) -> Result<()> {
     let front = Front::open(&cluster(&given)?).await?;
     let site = Site::through(given, &front.cluster).await?;
     site.house.stands("reports", "waiting-for-values").await?;
-    front.act(Act::Say(503, "{}"));
+    front.act(Act::Say(503, BUSY));
     let wakes = 40;
     for number in 0..wakes {
         site.house.set("PASSWORD", &format!("{number}")).await?;

@@ -30,6 +30,7 @@ const ORIGIN: &str = "example.com/log";
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let mut trials = Vec::new();
     trials.extend(on_each_database(peers, "log::two_signers_of_one_log_agree", signed));
+    trials.extend(on_each_database(peers, "log::a_signer_that_lags_behind_goes_on", lagging));
     trials.extend(on_each_database(peers, "log::a_changed_row_is_not_signed_over", changed));
     trials
 }
@@ -70,6 +71,22 @@ async fn signed(given: Given) -> Result<()> {
         let proof = tree.inclusion(index).await?;
         ensure!(verify_inclusion(&leaf_hash(&leaf), index, last.size, &proof, &last.root), "entry {index}");
     }
+    Ok(())
+}
+
+/// What a replica has heard of the log's head is older than what another has signed.
+async fn lagging(given: Given) -> Result<()> {
+    let site = Site::open(given.open().await?).await?;
+    grow(&site, 0, 2).await?;
+    let heard = site.log.head();
+    grow(&site, 2, 5).await?;
+    signer(&site)?.sign(&site.log.head()).await?;
+    let mut late = signer(&site)?;
+    late.sign(&heard).await?;
+    grow(&site, 5, 7).await?;
+    late.sign(&site.log.head()).await?;
+    let note = newest(&site.database).await?.expect("something was signed");
+    ensure!(Checkpoint::open(&note, late.verifier())?.size == site.log.head().size);
     Ok(())
 }
 
