@@ -124,11 +124,11 @@ async fn copied_marks(given: Given) -> Result<()> {
         site.house.says(name, "foreign", &["did not make"]).await?;
     }
     // The delivery that was copied from moves to where the copy lies: it is none the more ours.
-    let moves = [
+    let elsewhere = [
         delivery("reports", "reports", &second, SECRET),
         delivery("copied", "reports", &site.namespace, "copied"),
     ];
-    site.house.declare(&format!("{world}{}", moves.concat())).await?;
+    site.house.declare(&format!("{world}{}", elsewhere.concat())).await?;
     site.house.says("reports", "foreign", &[&second]).await?;
     let now = site.cluster.secret(&site.namespace, "copied").await?;
     untouched(&named, &now.unwrap_or_default())?;
