@@ -148,6 +148,7 @@ const ROOMS: &[&[&str]] = &[
     &["recovery"],
     &["api", "dashboard"],
     &["client"],
+    &["server"],
     &["dev"],
     &["cli"],
 ];
