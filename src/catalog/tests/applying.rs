@@ -89,7 +89,7 @@ async fn a_plan_that_was_looked_at_is_what_is_applied() {
     let applied = house.apply(set(example()), conditions).await.unwrap();
     assert_eq!((applied.version, &applied.changes), (1, &plan.changes));
     let snapshot = house.catalog.snapshot().await.unwrap();
-    assert_eq!((snapshot.version, snapshot.scopes.len()), (1, 5));
+    assert_eq!((snapshot.version, snapshot.scopes.len()), (1, 6));
     assert_eq!(snapshot.team_of(&name("reports")), Some(&name("supa-team")));
     let payload = house.payload().await;
     assert_eq!((&payload["version"], &payload["count"]), (&1.into(), &plan.changes.len().into()));

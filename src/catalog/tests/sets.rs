@@ -8,7 +8,7 @@ use crate::base::{EnvironmentRef, Name, config::AdministratorGroup};
 #[test]
 fn the_example_is_right_and_applying_it_twice_changes_nothing() {
     let (plan, stored) = applied(set(example()), 0, &[]).unwrap();
-    assert_eq!((plan.source.as_str(), plan.changes.len()), ("supa", 4 + 1 + 2 + 4 + 1 + 1));
+    assert_eq!((plan.source.as_str(), plan.changes.len()), ("supa", 4 + 1 + 2 + 5 + 1 + 1));
     assert!(!plan.needs_allow_delete);
     let (again, _) = applied(set(example()), 1, &stored).unwrap();
     assert_eq!(again.changes, []);
