@@ -70,3 +70,23 @@ pub(super) async fn measure(request: Request, next: Next) -> Response {
     metrics::histogram!("port_control_request_seconds", &labels).record(watch.elapsed().as_secs_f64());
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_panics_or_is_given_up_is_no_longer_in_flight() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let panicked = std::panic::catch_unwind(|| {
+                let _in_flight = InFlight::begin();
+                assert!(handle.render().contains("port_control_requests_in_flight 1"), "{}", handle.render());
+                panic!("as an endpoint might");
+            });
+            assert!(panicked.is_err());
+        });
+        assert!(handle.render().contains("port_control_requests_in_flight 0"), "{}", handle.render());
+    }
+}

@@ -112,3 +112,25 @@ async fn a_binary_value_is_read_byte_by_byte() {
     let value = client(&url).reveal(&"reports/sandbox/A".parse().unwrap(), Some(1)).await.unwrap();
     assert_eq!(value.value.expose(), [0, 255]);
 }
+
+#[tokio::test]
+async fn an_answer_without_a_body_is_one() {
+    let none = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".to_owned();
+    let (url, heard) = answering(vec![none.clone(), none]).await;
+    client(&url).resume_delivery("reports-production").await.unwrap();
+    client(&url).end_session("ses_1").await.unwrap();
+    let heard = heard.await.unwrap();
+    assert!(heard[0].starts_with("POST /api/v1/deliveries/reports-production/resume "), "{}", heard[0]);
+    assert!(heard[1].starts_with("DELETE /api/v1/sessions/ses_1 "), "{}", heard[1]);
+}
+
+#[tokio::test]
+async fn where_there_is_no_place_it_is_tried_again() {
+    let full = r#"{"type":"https://portcontrol.dev/problems/overloaded","detail":"d"}"#;
+    let answers =
+        vec![answer("503 Service Unavailable", full), answer("201 Created", r#"{"name":"A","version":1}"#)];
+    let (url, _heard) = answering(answers).await;
+    let at = "reports/sandbox/A".parse().unwrap();
+    let made = client(&url).set_secret(&at, &SecretValue::from("x".to_owned()), None).await.unwrap();
+    assert_eq!(made.version, 1);
+}

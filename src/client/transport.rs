@@ -12,10 +12,11 @@ use crate::base::{Ambient, Problem, ProblemKind, Result, SecretValue};
 /// How long until a connection stands.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a whole exchange may take: more than the server allows itself.
-const EXCHANGE: Duration = Duration::from_secs(30);
+const EXCHANGE: Duration = Duration::from_secs(40);
 /// Longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
-/// Waits before a POST whose outcome is unknown is repeated with the same key.
+/// Waits before a POST whose outcome is unknown, or for which there was no place, is repeated with the
+/// same key.
 const AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// Most pages of a list that are fetched.
 const MOST_PAGES: usize = 1000;
@@ -131,7 +132,7 @@ impl Client {
         let mut waits = AGAIN.iter();
         loop {
             match self.post_once(path, &body, &key).await {
-                Err(problem) if problem.is(ProblemKind::OutcomeUnknown) => match waits.next() {
+                Err(problem) if may_be_repeated(&problem) => match waits.next() {
                     Some(wait) => tokio::time::sleep(*wait).await,
                     None => return Err(problem),
                 },
@@ -219,6 +220,10 @@ impl Client {
             "See that the address is that of Port Control, and compare versions with `portctl version`.",
         )
     }
+}
+
+fn may_be_repeated(problem: &Problem) -> bool {
+    problem.is(ProblemKind::OutcomeUnknown) || problem.is(ProblemKind::Overloaded)
 }
 
 /// The cause that says most.

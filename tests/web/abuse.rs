@@ -55,7 +55,7 @@ async fn abuse_30_another_account(given: Given) -> Result<()> {
     sqlx::query(
         "INSERT INTO accounts (issuer, subject, person, provider, created_at) VALUES ($1, $2, $3, 'dev', 0)",
     )
-    .bind("http://127.0.0.1:9/idp")
+    .bind(format!("{}/idp", house.url))
     .bind("dana-the-lead")
     .bind(dana.id.to_string())
     .execute(&mut database)

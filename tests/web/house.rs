@@ -1,7 +1,7 @@
 //! A whole server in this process, listening on a loopback port, with the example declared and people
 //! signed in as an identity provider would have them.
 
-use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use data_encoding::BASE64;
@@ -15,6 +15,7 @@ use port_control::{
         },
         ids::{PersonId, SessionId},
     },
+    dev::idp::{CLIENT_ID, DevIdp, DevPerson},
     identity::{Arrival, Assertion},
     server::{Opening, Server},
     store::{Row, sql},
@@ -46,6 +47,8 @@ pub struct House {
     pub app: Arc<App>,
     /// Asks it to stop.
     pub stop: CancellationToken,
+    /// What the page of its identity provider asks for.
+    pub idp_secret: SecretValue,
     http: reqwest::Client,
     running: JoinHandle<()>,
 }
@@ -137,10 +140,12 @@ impl House {
         let server = Server::open(config(given, address, differently.public_log)?, Opening::Serve).await?;
         let app = Arc::clone(&server.app);
         let stop = CancellationToken::new();
-        let router = api::router_within(Arc::clone(&app), differently.limits);
+        let idp = DevIdp::new(DevPerson::seeded(), issuer(address).parse()?, app.ambient.clone())?;
+        let idp_secret = idp.secret();
+        let router = api::router_within(Arc::clone(&app), differently.limits).nest("/idp", idp.router());
         let running = server.run(listener, router, None, stop.clone());
         let running = tokio::spawn(async move { drop(running.await) });
-        Ok(Self { url: format!("http://{address}"), app, stop, http, running })
+        Ok(Self { url: format!("http://{address}"), app, stop, idp_secret, http, running })
     }
 
     /// Asks it to stop, and waits until it has.
@@ -153,7 +158,7 @@ impl House {
     pub async fn sign_in(&self, name: &str, groups: &[&str]) -> Result<Person> {
         let assertion = Assertion {
             provider: "dev".parse().map_err(anyhow::Error::msg)?,
-            issuer: "http://127.0.0.1:9/idp".to_owned(),
+            issuer: format!("{}/idp", self.url),
             subject: name.to_owned(),
             display_name: name.to_owned(),
             email: Some(format!("{name}@example.com")),
@@ -282,7 +287,11 @@ pub fn example() -> Result<Vec<Value>> {
         .collect()
 }
 
-fn config(given: &Given, address: std::net::SocketAddr, public_log: bool) -> Result<Config> {
+fn issuer(address: SocketAddr) -> String {
+    format!("http://{address}/idp")
+}
+
+fn config(given: &Given, address: SocketAddr, public_log: bool) -> Result<Config> {
     let key = given.folder.path().join("master-key");
     if !key.exists() {
         write_private(&key, BASE64.encode(&[7; 32]).as_bytes())?;
@@ -300,8 +309,8 @@ fn config(given: &Given, address: std::net::SocketAddr, public_log: bool) -> Res
         engine: EngineConfig::Embedded,
         providers: vec![ProviderConfig {
             name: name("dev")?,
-            issuer: "http://127.0.0.1:9/idp".to_owned(),
-            client_id: "port-control".to_owned(),
+            issuer: issuer(address),
+            client_id: CLIENT_ID.to_owned(),
             client_secret: None,
             groups_claim: "groups".to_owned(),
             name_claim: "name".to_owned(),

@@ -8,6 +8,7 @@ mod permits;
 mod records;
 mod routes;
 mod shell;
+mod sign_in;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         permits::trials(peers),
         records::trials(peers),
         shell::trials(peers),
+        sign_in::trials(peers),
     ]
     .into_iter()
     .flatten()

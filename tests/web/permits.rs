@@ -105,6 +105,7 @@ async fn sweep(given: Given, public_log: bool) -> Result<()> {
     let (suspended, deactivated) = gone(&furnished.house).await?;
     let all = routes::all()?;
     lists_name_routes_that_are_there(&all)?;
+    ensure!(all.len() > 60, "only {} routes were found", all.len());
     let mut wrong = Vec::new();
     for route in all.iter().filter(|route| !route.is_public()) {
         let open = route.is_of_the_log() && public_log;
