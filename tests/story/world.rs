@@ -19,7 +19,10 @@ use url::Url;
 
 use crate::{
     peers::{self, Mount, Peers, Realm, TestDatabase},
-    support::program::{Server, free_port, write_private},
+    support::{
+        program::{Server, free_port, write_private},
+        webhook::Receiver,
+    },
 };
 
 /// Which combination it is.
@@ -60,6 +63,7 @@ pub struct House {
     pub folder: tempfile::TempDir,
     pub config: PathBuf,
     pub realm: Realm,
+    pub webhook: Receiver,
     namespace: String,
     cluster: Cluster,
     peers: Arc<Peers>,
@@ -92,6 +96,12 @@ impl House {
         config.push_str("[database]\nurl_file = \"database-url\"\n");
         let realm = peers.oidc_provider.as_ref().context("no OpenID provider")?.realm().await?;
         config.push_str(&provider(&realm, &folder, port).await?);
+        let webhook = Receiver::start().await?;
+        write_private(&folder.path().join("webhook-secret"), webhook.secret.as_bytes())?;
+        config.push_str(&format!(
+            "[[webhooks]]\nurl = \"{}\"\nsecret_file = \"webhook-secret\"\n",
+            webhook.url
+        ));
         let mount = if combination.openbao {
             Some(engine(&peers, &folder, &mut config).await?)
         } else {
@@ -115,6 +125,7 @@ impl House {
             config: folder.path().join("port-control.toml"),
             folder,
             realm,
+            webhook,
             namespace,
             cluster,
             peers,

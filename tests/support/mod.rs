@@ -5,6 +5,7 @@
 mod databases;
 pub mod house;
 pub mod program;
+pub mod webhook;
 
 use std::{future::Future, sync::Arc};
 

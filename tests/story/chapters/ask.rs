@@ -5,21 +5,24 @@ use std::io::{BufRead as _, BufReader};
 use anyhow::{Context as _, Result, ensure};
 
 use super::Cast;
-use crate::story::people::{Person, told, until};
+use crate::story::{
+    people::{Person, told, until},
+    world::House,
+};
 
 pub const URL: &str = "reports/production/DATABASE_URL";
 
-pub async fn for_production(cast: &mut Cast) -> Result<()> {
+pub async fn for_production(house: &House, cast: &mut Cast) -> Result<()> {
     let command = "portctl request create --action reveal reports/production";
     cast.dana.fails(&format!("secret get {URL}"), 4, command)?;
-    approved_on_a_page(cast).await?;
+    approved_on_a_page(house, cast).await?;
     approved_in_a_terminal(cast)?;
     denied_and_cancelled(cast)?;
     ends_by_itself(cast).await
 }
 
 /// She waits at her terminal while he approves on a page; she cannot do it herself.
-async fn approved_on_a_page(cast: &mut Cast) -> Result<()> {
+async fn approved_on_a_page(house: &House, cast: &mut Cast) -> Result<()> {
     let (dana, omar) = (&cast.dana, &mut cast.omar);
     let mut waiting = dana.portctl.spawn(&[
         "request",
@@ -46,6 +49,8 @@ async fn approved_on_a_page(cast: &mut Cast) -> Result<()> {
     ensure!(approvers.contains("Omar") && !approvers.contains("Dana"), "{approvers}");
     let id = link.rsplit('/').next().unwrap_or_default().to_owned();
     dana.fails(&format!("request approve {id}"), 1, "her own request")?;
+    // Approvers hear of it: signed, with the way there.
+    until("the webhook", async || Ok(house.webhook.has(&id).then_some(()))).await?;
 
     let page = omar.browser.open(link.parse()?).await.map_err(told)?;
     ensure!(page.text.contains("INC-123"), "the page shows the reason");

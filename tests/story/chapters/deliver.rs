@@ -40,6 +40,17 @@ pub async fn follow_and_put_back(house: &House, cast: &Cast) -> Result<()> {
     paused(house, &cast.dana).await
 }
 
+/// Without a value there is no Secret, and the delivery says so.
+pub async fn waits_for_values(house: &House, dana: &Person) -> Result<()> {
+    until("the delivery waits", async || {
+        let state = dana.reads("delivery list")?;
+        Ok((state[0]["state"] == "waiting-for-values").then_some(()))
+    })
+    .await?;
+    ensure!(house.delivered().await.map_err(told)?.is_none(), "there is no Secret");
+    Ok(())
+}
+
 /// While it is paused, an edit stays.
 async fn paused(house: &House, dana: &Person) -> Result<()> {
     let pause = ["delivery", "pause", "reports-production", "--for", "1h", "--reason", "INC-123 by hand"];

@@ -16,6 +16,8 @@ const KNOWN: [&str; 4] =
 pub async fn everything_dies(house: &House, cast: &mut Cast) -> Result<()> {
     hold(cast)?;
     suspend_and_resume(cast)?;
+    signed_out(cast).await?;
+    two_of_one_address(house, cast).await?;
     deactivate(house, cast).await?;
     no_way_back(house, cast).await?;
     rotate(house, cast).await
@@ -56,6 +58,38 @@ fn suspend_and_resume(cast: &Cast) -> Result<()> {
     cast.omar.fails("secret list reports/sandbox", 1, "suspended")?;
     cast.ada.portctl.run(&["person", "resume", omar, "--reason", "found it"])?.done()?;
     cast.omar.does("secret list reports/sandbox")?;
+    Ok(())
+}
+
+/// A session is ended by its owner, and all of somebody's by an administrator.
+async fn signed_out(cast: &mut Cast) -> Result<()> {
+    let omar = &mut cast.omar;
+    let sessions = omar.reads("session list")?;
+    let browsers = sessions.as_array().into_iter().flatten().filter(|it| it["kind"] == "browser");
+    for id in browsers.filter_map(|it| it["id"].as_str()) {
+        omar.does(&format!("session revoke {id}"))?;
+    }
+    let left = omar.reads("session list")?;
+    ensure!(left.as_array().map(Vec::len) == Some(1), "the command line's is left: {left}");
+    cast.ada
+        .portctl
+        .run(&["person", "sign-out", "omar@example.com", "--reason", "a found laptop"])?
+        .done()?;
+    cast.omar.fails("whoami", 3, "portctl login")
+}
+
+/// An address that two people have says which two, and nothing is done to either.
+async fn two_of_one_address(house: &House, cast: &Cast) -> Result<()> {
+    for name in ["Twin", "Twain"] {
+        let mut person = crate::peers::Person::new(name, &["kitchen"]);
+        person.email = "twins@example.com".to_owned();
+        house.realm.put_person(&person).await?;
+        let login = if name == "Twin" { "twin" } else { "twain" };
+        let mut browser = Person::new(house, login)?.browser;
+        house.sign_in(&mut browser, login).await.map_err(crate::story::people::told)?;
+    }
+    let both = cast.ada.portctl.run(&["person", "deactivate", "twins@example.com", "--reason", "left"])?;
+    ensure!(both.code == 1 && both.err.matches("per_").count() >= 2, "both are named: {}", both.err);
     Ok(())
 }
 

@@ -29,8 +29,9 @@ pub async fn the_main_job(house: &House) -> Result<()> {
     declare::plan_and_apply(house, &ada)?;
     let mut cast = join::everybody(house, ada).await?;
     declare::only_administrators(&cast)?;
+    deliver::waits_for_values(house, &cast.dana).await?;
     keep::a_sandbox(&cast.dana, &cast.omar)?;
-    ask::for_production(&mut cast).await?;
+    ask::for_production(house, &mut cast).await?;
     deliver::follow_and_put_back(house, &cast).await?;
     leave::everything_dies(house, &mut cast).await?;
     prove::nothing_was_altered(&cast)

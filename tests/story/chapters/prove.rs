@@ -29,6 +29,7 @@ const STEPS: &[&str] = &[
     "grant.began",
     "grant.ended",
     "delivery.written",
+    "delivery.restored",
     "delivery.paused",
     "delivery.resumed",
     "person.suspended",
@@ -50,6 +51,8 @@ pub fn nothing_was_altered(cast: &Cast) -> Result<()> {
     ensure!(denied.as_array().is_some_and(|it| !it.is_empty()), "what was denied is found");
     let left = aya.does("audit log --subject lena@example.com --action person.deactivated")?;
     ensure!(left.contains("left on Friday"), "with its reason: {left}");
+    let restored = aya.reads("audit log --action delivery.restored")?.to_string();
+    ensure!(restored.contains("portctl delivery pause reports-production"), "the way to change it by hand");
     let future = aya.reads("audit log --from 2099-01-01")?;
     ensure!(future.as_array().is_some_and(Vec::is_empty), "nothing has happened in 2099");
     cast.dana.fails("audit log", 1, "")?;
