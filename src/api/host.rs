@@ -53,15 +53,15 @@ fn is_ours(config: &Config, host: &str) -> bool {
     let port = said.port_or_known_default();
     plain
         && (said.host() == config.public_url.host() && port == config.public_url.port_or_known_default()
-            || port == Some(config.listen.port()) && is_own_address(config.listen.ip(), said.host()))
+            || port == Some(config.listen.port()) && is_own_address(config.listen.ip(), said.host().as_ref()))
 }
 
 /// Where the server listens on every address, any address will do: only names can be made to lead here.
-fn is_own_address(listen: IpAddr, host: Option<Host<&str>>) -> bool {
+fn is_own_address(listen: IpAddr, host: Option<&Host<&str>>) -> bool {
     let address: IpAddr = match host {
-        Some(Host::Ipv4(address)) => address.into(),
-        Some(Host::Ipv6(address)) => address.into(),
-        Some(Host::Domain(name)) => return listen.is_loopback() && name == "localhost",
+        Some(Host::Ipv4(address)) => (*address).into(),
+        Some(Host::Ipv6(address)) => (*address).into(),
+        Some(Host::Domain(name)) => return listen.is_loopback() && *name == "localhost",
         None => return false,
     };
     listen.is_unspecified() || address == listen

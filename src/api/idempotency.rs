@@ -17,7 +17,7 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequest as _, FromRequestParts as _, MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
@@ -105,7 +105,7 @@ pub(super) async fn once(State(keeper): State<Arc<Keeper>>, request: Request, ne
     }
     match key(request.headers()) {
         Ok(None) => next.run(request).await,
-        Ok(Some(key)) => keeper.answer(key, request, next).await.unwrap_or_else(|it| it.into_response()),
+        Ok(Some(key)) => keeper.answer(key, request, next).await.unwrap_or_else(IntoResponse::into_response),
         Err(problem) => problem.into_response(),
     }
 }
@@ -148,7 +148,7 @@ impl Keeper {
         let body = read(body, longest_body(&parts)).await?;
         let digest = self.digest(&parts, &body);
         if let Some(found) = self.find(caller.person, &key).await? {
-            return self.again(caller.person, &key, digest, found);
+            return self.again(caller.person, &key, digest, &found);
         }
         let attempt = self.begin();
         let claim = Claim::new(caller.person, key.clone(), digest, attempt.id.clone());
@@ -181,7 +181,7 @@ impl Keeper {
     }
 
     /// What is answered where somebody was first.
-    fn again(&self, person: PersonId, key: &str, digest: [u8; 32], found: Claimed) -> Result<Response> {
+    fn again(&self, person: PersonId, key: &str, digest: [u8; 32], found: &Claimed) -> Result<Response> {
         if found.digest != digest {
             return Err(Problem::new(
                 ProblemKind::IdempotencyMismatch,
@@ -191,7 +191,7 @@ impl Keeper {
         }
         match (found.status, &found.body) {
             (Some(status), Some(body)) => self.replay(person, key, status, body),
-            _ => Err(self.unanswered(&found)),
+            _ => Err(self.unanswered(found)),
         }
     }
 

@@ -5,7 +5,7 @@ use axum::{
     extract::Request,
     http::{StatusCode, header},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
 
 use crate::base::{Problem, ProblemKind};
@@ -15,7 +15,7 @@ const LONGEST: usize = 1024;
 
 /// Answers with a problem where the framework had a line of text.
 pub(super) async fn as_problem(request: Request, next: Next) -> Response {
-    problem_in(next.run(request).await).await.unwrap_or_else(|problem| problem.into_response())
+    problem_in(next.run(request).await).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// The answer, or the problem that its line of text comes to.

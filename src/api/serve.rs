@@ -62,15 +62,12 @@ pub async fn serve(
         stop.cancelled().await;
         ending.graceful_shutdown(Some(DRAIN));
     });
-    match tls {
-        Some(Tls(config)) => {
-            let server = axum_server::from_tcp_rustls(listener, config).map_err(failed)?;
-            patient(server).handle(handle).serve(service).await
-        }
-        None => {
-            let server = axum_server::from_tcp(listener).map_err(failed)?;
-            patient(server).handle(handle).serve(service).await
-        }
+    if let Some(Tls(config)) = tls {
+        let server = axum_server::from_tcp_rustls(listener, config).map_err(failed)?;
+        patient(server).handle(handle).serve(service).await
+    } else {
+        let server = axum_server::from_tcp(listener).map_err(failed)?;
+        patient(server).handle(handle).serve(service).await
     }
     .map_err(failed)
 }

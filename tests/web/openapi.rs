@@ -22,6 +22,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let mut trials = vec![
         trial("web::openapi_describes_every_route", || async { openapi_describes_every_route() }),
         trial("web::openapi_describes_every_answer", || async { openapi_describes_every_answer() }),
+        trial("web::every_problem_is_explained", || async { every_problem_is_explained() }),
         trial("web::openapi_refers_to_what_is_there", || async { openapi_refers_to_what_is_there() }),
     ];
     trials.extend(on_sqlite(peers, "web::openapi_is_served", openapi_is_served));
@@ -118,6 +119,18 @@ fn wrong_problems(responses: &Map<String, Value>) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// `docs/http.md` has a line for each, as the code has it.
+fn every_problem_is_explained() -> Result<()> {
+    let docs = include_str!("../../docs/http.md");
+    let line = |it: &ProblemKind| {
+        format!("| `{}` | {} | {} | {} |", it.slug(), it.status(), it.exit_code(), it.title())
+    };
+    let lines: Vec<String> = ProblemKind::ALL.iter().map(line).collect();
+    let missing: Vec<&String> = lines.iter().filter(|line| !docs.contains(line.as_str())).collect();
+    ensure!(missing.is_empty(), "docs/http.md lacks\n{}", lines.join("\n"));
+    Ok(())
 }
 
 fn openapi_refers_to_what_is_there() -> Result<()> {

@@ -89,7 +89,6 @@ impl Changes<'_> {
 /// What the example does not declare yet.
 const MORE: &str = "kind: Application\nname: more\nteam: supa-team\nenvironments:\n  - name: sandbox\n";
 
-#[expect(clippy::too_many_lines, reason = "a list of all changes")]
 async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     let house = House::open(&given).await?;
     let (ada, dana, omar) =
