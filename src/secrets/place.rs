@@ -70,8 +70,13 @@ impl Secrets {
         }
     }
 
-    /// The same, for a change.
-    pub(super) fn writable_home(&self, declared: &Snapshot, at: &SecretRef) -> Result<Home> {
+    /// The same, for a change; what is shared is changed by its owner alone.
+    pub(super) async fn writable_home(&self, declared: &Snapshot, at: &SecretRef) -> Result<Home> {
+        let owner = self.resolve(declared, at).await?;
+        if owner != *at {
+            return Err(Problem::conflict(format!("'{at}' is shared by its owner, and is '{owner}'"))
+                .remedy(format!("Change it there: `portctl secret set {owner}`.")));
+        }
         match self.home(declared, at)? {
             Home::Remote { writable: false, .. } => Err(Problem::new(
                 ProblemKind::ManagedByFiles,

@@ -83,7 +83,7 @@ impl Secrets {
     pub async fn remove(&self, permit: Permit, removal: Removal, number: Option<i64>) -> Result<()> {
         let (environment, at) = secret_of(&permit, removal.action())?;
         let declared = self.it.catalog.snapshot().await?;
-        let home = self.writable_home(&declared, &at)?;
+        let home = self.writable_home(&declared, &at).await?;
         let row = secret(&self.it.database, &at).await?.ok_or_else(|| no_such(&at))?;
         let number = number.unwrap_or(row.latest_number);
         match &home {

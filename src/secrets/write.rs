@@ -82,7 +82,7 @@ impl Secrets {
     /// has to have still; 0 where there must be none.
     ///
     /// # Errors
-    /// `precondition-failed`, `too-large`, `managed-by-files`; `engine-unavailable`, `engine-fault`;
+    /// `precondition-failed`, `too-large`, `managed-by-files`, `conflict` where another owns and shares it; `engine-unavailable`, `engine-fault`;
     /// `outcome-unknown` where the engine did not say whether it wrote; those of
     /// [`crate::audit::Log::perform`].
     pub async fn set(&self, permit: Permit, value: SecretValue, expect: Option<i64>) -> Result<Made> {
@@ -123,7 +123,7 @@ impl Secrets {
             ));
         }
         let declared = self.it.catalog.snapshot().await?;
-        let home = self.writable_home(&declared, &at)?;
+        let home = self.writable_home(&declared, &at).await?;
         let new = NewValue { at, environment, value, origin, expect };
         match home {
             Home::Embedded => self.write_embedded(permit, new).await,

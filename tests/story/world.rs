@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    peers::{self, Mount, Peers, Realm, TestDatabase},
+    peers::{self, Mount, OpenBao, Peers, Realm, TestDatabase},
     support::{
         program::{Server, free_port, write_private},
         webhook::Receiver,
@@ -68,7 +68,7 @@ pub struct House {
     cluster: Cluster,
     peers: Arc<Peers>,
     _database: Option<TestDatabase>,
-    _mount: Option<Mount>,
+    mount: Option<Mount>,
 }
 
 /// Where deliveries go.
@@ -130,8 +130,18 @@ impl House {
             cluster,
             peers,
             _database: database,
-            _mount: mount,
+            mount,
         })
+    }
+
+    /// The engine's server, where it is one.
+    pub fn openbao(&self) -> Option<&OpenBao> {
+        self.mount.as_ref().and(self.peers.openbao.as_ref())
+    }
+
+    /// Our own mount there.
+    pub fn mount(&self) -> Option<&Mount> {
+        self.mount.as_ref()
     }
 
     fn manifest(&self, folder: &std::path::Path) -> PathBuf {

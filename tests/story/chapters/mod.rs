@@ -2,6 +2,7 @@
 
 mod ask;
 mod begin;
+mod data;
 mod declare;
 mod deliver;
 mod join;
@@ -31,6 +32,7 @@ pub async fn the_main_job(house: &House) -> Result<()> {
     declare::only_administrators(&cast)?;
     deliver::waits_for_values(house, &cast.dana).await?;
     keep::a_sandbox(&cast.dana, &cast.omar)?;
+    data::copies_shares_and_places(house, &cast).await?;
     ask::for_production(house, &mut cast).await?;
     deliver::follow_and_put_back(house, &cast).await?;
     leave::everything_dies(house, &mut cast).await?;
