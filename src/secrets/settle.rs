@@ -116,8 +116,9 @@ impl Secrets {
     ) -> Result<Option<Made>> {
         let finding = match &outcome {
             Ok(()) => Finding::Done,
-            Err(problem) if problem.is(ProblemKind::EngineUnavailable) => Finding::Unknown,
-            Err(_) => Finding::NotDone,
+            Err(problem) if was_refused(problem) => Finding::NotDone,
+            // It may have been done all the same: the answer was lost, late, or nonsense.
+            Err(_) => Finding::Unknown,
         };
         let noted = self.note_outcome(intent, home, pending.clone(), finding).await;
         match outcome {
@@ -161,7 +162,7 @@ impl Secrets {
     /// Looks into every change that has had no outcome for a while; how many got one.
     ///
     /// # Errors
-    /// A problem of the database or of the engine: the next look goes on.
+    /// A problem of the database. What the engine keeps from being known is said, and looked into again.
     pub async fn look_into_unknown(&self) -> Result<usize> {
         let before = self.it.ambient.now().before(UNDER_WAY);
         let rows: Vec<(String, String)> = self
@@ -176,16 +177,23 @@ impl Secrets {
             .await?;
         let mut settled = 0;
         for (id, body) in rows {
-            let unreadable = |_| Problem::internal("a stored intent cannot be read");
-            let intent: IntentId = id.parse().map_err(|_| Problem::internal("a stored id cannot be read"))?;
-            let pending: Pending = serde_json::from_str(&body).map_err(unreadable)?;
-            let declared = self.it.catalog.snapshot().await?;
-            let home = self.home(&declared, &pending.at)?;
-            let finding = self.look(&home, &pending).await?;
-            self.note_outcome(intent, &home, pending, finding).await?;
-            settled += 1;
+            // One that cannot be looked into must not keep the others waiting.
+            match self.look_into(&id, &body).await {
+                Ok(()) => settled += 1,
+                Err(problem) => tracing::warn!(%problem, intent = id, "a change could not be looked into"),
+            }
         }
         Ok(settled)
+    }
+
+    async fn look_into(&self, id: &str, body: &str) -> Result<()> {
+        let intent: IntentId = id.parse().map_err(|_| Problem::internal("a stored id cannot be read"))?;
+        let pending: Pending =
+            serde_json::from_str(body).map_err(|_| Problem::internal("a stored intent cannot be read"))?;
+        let declared = self.it.catalog.snapshot().await?;
+        let home = self.home(&declared, &pending.at)?;
+        let finding = self.look(&home, &pending).await?;
+        self.note_outcome(intent, &home, pending, finding).await.map(drop)
     }
 
     /// Compares what was meant with what is there.
@@ -207,6 +215,12 @@ impl Secrets {
             }
         }
     }
+}
+
+/// Whether the engine said that it did nothing.
+fn was_refused(problem: &Problem) -> bool {
+    use ProblemKind::{Conflict, InvalidRequest, PreconditionFailed};
+    [PreconditionFailed, Conflict, InvalidRequest].iter().any(|kind| problem.is(*kind))
 }
 
 /// Deletes, undeletes or destroys one version.
