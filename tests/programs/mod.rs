@@ -2,6 +2,7 @@
 
 mod check;
 mod dev;
+mod provider;
 mod serve;
 
 use std::sync::Arc;
@@ -28,6 +29,11 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         trial("programs::another_master_key_is_refused", serve::another_master_key_is_refused),
         trial("programs::check_names_each_dependency_that_is_down", check::names_each_that_is_down),
     ];
+    if peers.oidc_provider.is_some() {
+        let peers = Arc::clone(peers);
+        let test = move || block_on(provider::down_hanging_and_back(peers));
+        all.push(Trial::test("programs::a_provider_that_is_down_or_hangs_is_named_and_heals", test));
+    }
     if peers.oidc_provider.is_some() && peers.openbao.is_some() && peers.kubernetes.is_some() {
         let peers = Arc::clone(peers);
         all.push(Trial::test("programs::check_finds_all_well", move || {

@@ -2,7 +2,7 @@
 //! with `portctl` and pages, and as `dev` plays it.
 
 mod chapters;
-mod people;
+pub mod people;
 mod world;
 
 use std::{sync::Arc, time::Duration};

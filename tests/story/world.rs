@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    peers::{self, Mount, OpenBao, Peers, Realm, TestDatabase},
+    peers::{self, Mount, OidcProvider, OpenBao, Peers, Realm, TestDatabase},
     support::{
         program::{Server, free_port, write_private},
         webhook::Receiver,
@@ -79,6 +79,16 @@ enum Cluster {
 
 impl House {
     pub async fn open(peers: Arc<Peers>, combination: Combination) -> Result<Self> {
+        let provider = peers.oidc_provider.clone().context("no OpenID provider")?;
+        Self::with_provider(peers, combination, &provider).await
+    }
+
+    /// The same with another OpenID provider than that of all tests.
+    pub async fn with_provider(
+        peers: Arc<Peers>,
+        combination: Combination,
+        provider: &OidcProvider,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let mut config = String::from(
@@ -94,8 +104,8 @@ impl House {
         };
         write_private(&folder.path().join("database-url"), url.as_bytes())?;
         config.push_str("[database]\nurl_file = \"database-url\"\n");
-        let realm = peers.oidc_provider.as_ref().context("no OpenID provider")?.realm().await?;
-        config.push_str(&provider(&realm, &folder, port).await?);
+        let realm = provider.realm().await?;
+        config.push_str(&provider_section(&realm, &folder, port).await?);
         let webhook = Receiver::start().await?;
         write_private(&folder.path().join("webhook-secret"), webhook.secret.as_bytes())?;
         config.push_str(&format!(
@@ -196,7 +206,7 @@ impl House {
 }
 
 /// A provider that has us as its client.
-async fn provider(realm: &Realm, folder: &tempfile::TempDir, port: u16) -> Result<String> {
+async fn provider_section(realm: &Realm, folder: &tempfile::TempDir, port: u16) -> Result<String> {
     let client = realm.register(&format!("http://127.0.0.1:{port}/sign-in/dev/callback")).await?;
     write_private(&folder.path().join("client-secret"), client.secret.as_bytes())?;
     Ok(format!(
