@@ -35,7 +35,8 @@ impl FromRequestParts<Arc<App>> for Auth {
         let caller = app.identity.authenticate(token, network).await?;
         if !parts.method.is_safe() {
             let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-            app.identity.check_post(caller.session, text(CSRF_HEADER), text(header::ORIGIN.as_str()))?;
+            let (token, origin) = (text(CSRF_HEADER), text(header::ORIGIN.as_str()));
+            app.identity.check_post(&caller, token, origin).await?;
         }
         Ok(Self(caller))
     }

@@ -60,7 +60,7 @@ async fn click(
     Form(click): Form<Click>,
 ) -> Shown {
     let login = id(&login)?;
-    visitor.check_post(&app, &click.csrf)?;
+    visitor.check_post(&app, &click.csrf).await?;
     let caller = &visitor.caller;
     let back = app
         .gate

@@ -74,7 +74,7 @@ async fn say(
     Path(id): Path<String>,
     Form(said): Form<Said>,
 ) -> Shown {
-    visitor.check_post(&app, &said.csrf)?;
+    visitor.check_post(&app, &said.csrf).await?;
     let outcome = match said.verdict {
         Button::Approve => decide(&app, &visitor.caller, &id, Verdict::Approve, &said.reason).await,
         Button::Deny => decide(&app, &visitor.caller, &id, Verdict::Deny, &said.reason).await,

@@ -29,9 +29,9 @@ pub(crate) struct Visitor {
 
 impl Visitor {
     /// Refuses a post that does not come from one of her own pages.
-    pub(crate) fn check_post(&self, app: &App, token: &str) -> Result<(), Response> {
+    pub(crate) async fn check_post(&self, app: &App, token: &str) -> Result<(), Response> {
         let origin = self.origin.as_deref();
-        app.identity.check_post(self.caller.session, Some(token), origin).map_err(|it| problem_page(&it))
+        app.identity.check_post(&self.caller, Some(token), origin).await.map_err(|it| problem_page(&it))
     }
 }
 

@@ -48,7 +48,7 @@ impl From<ProviderSignOut> for ProviderForm {
 }
 
 async fn sign_out(State(app): State<Arc<App>>, visitor: Visitor, Form(leave): Form<Leave>) -> Shown {
-    visitor.check_post(&app, &leave.csrf)?;
+    visitor.check_post(&app, &leave.csrf).await?;
     let session = visitor.caller.session;
     // A provider that does not answer keeps nobody signed in here.
     let provider = app.identity.provider_sign_out(session).await.ok().flatten();

@@ -116,7 +116,7 @@ impl Identity {
     ///
     /// # Errors
     /// `unauthenticated` where the token is none of ours or its session has ended; `person-suspended`
-    /// and `person-deactivated` where it belongs to such a person.
+    /// and `person-deactivated` where it belongs to such a person, which is recorded.
     pub async fn authenticate(&self, token: &str, network: Option<IpAddr>) -> Result<Caller> {
         let row: Option<TokenRow> = self
             .database
@@ -128,14 +128,17 @@ impl Identity {
             )
             .await?;
         let row = row.ok_or_else(|| unauthenticated("the token is not one of a session here"))?;
-        may_act(PersonStatus::from_stored(&row.status))?;
+        let (person, session) = (stored_id(&row.person)?, stored_id(&row.id)?);
+        if let Err(problem) = may_act(PersonStatus::from_stored(&row.status)) {
+            self.note_refusal(person, session, network, problem.kind).await;
+            return Err(problem);
+        }
         let now = self.ambient.now();
         if let Some(why) = row.over(now) {
             return Err(unauthenticated(why));
         }
-        let session = stored_id(&row.id)?;
         self.note_use(session, &row, now).await;
-        Ok(Caller { person: stored_id(&row.person)?, session, network })
+        Ok(Caller { person, session, network })
     }
 
     /// Writes when a session was last used, once a minute at most. Failing to do so only makes the

@@ -6,7 +6,7 @@ use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use super::{Identity, oidc::is_loopback};
+use super::{Caller, Identity, oidc::is_loopback};
 use crate::base::{Problem, ProblemKind, Result, hex, ids::SessionId};
 
 /// The session cookie's name without the prefix that https adds.
@@ -54,18 +54,19 @@ impl Identity {
         hex::encode(&self.keys.mac(CSRF, &[session.to_string().as_bytes()]))
     }
 
-    /// Refuses a post by cookie that does not come from a page of this session: the token has to fit,
-    /// and the browser has to name our own origin.
+    /// Refuses a post by cookie that does not come from a page of this session, and records that: the
+    /// token has to fit, and the browser has to name our own origin.
     ///
     /// # Errors
     /// `denied`.
-    pub fn check_post(&self, session: SessionId, token: Option<&str>, origin: Option<&str>) -> Result<()> {
+    pub async fn check_post(&self, caller: &Caller, token: Option<&str>, origin: Option<&str>) -> Result<()> {
         let own = self.public_url.origin().ascii_serialization();
-        let expected = self.csrf_token(session);
+        let expected = self.csrf_token(caller.session);
         let fits: bool = token.is_some_and(|token| token.as_bytes().ct_eq(expected.as_bytes()).into());
         if fits && origin == Some(own.as_str()) {
             return Ok(());
         }
+        self.note_refusal(caller.person, caller.session, caller.network, ProblemKind::Denied).await;
         Err(Problem::new(ProblemKind::Denied, "this was not sent from one of our own pages")
             .remedy("Open the page again and send its form."))
     }

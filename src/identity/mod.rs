@@ -12,6 +12,7 @@ mod oidc;
 mod people;
 
 mod recovery;
+mod refusals;
 mod sealing;
 mod sessions;
 mod sign_in;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use limit::Limit;
 use oidc::Providers;
+use refusals::Refusals;
 use url::Url;
 
 pub use crate::policy::ServicePermits;
@@ -82,6 +84,7 @@ pub struct Identity {
     providers: Arc<Providers>,
     sessions: SessionConfig,
     limit: Arc<Limit>,
+    refusals: Arc<Refusals>,
 }
 
 impl Identity {
@@ -102,6 +105,7 @@ impl Identity {
             providers: Arc::new(providers),
             sessions: parts.sessions,
             limit: Arc::default(),
+            refusals: Arc::default(),
         })
     }
 }

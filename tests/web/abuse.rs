@@ -242,7 +242,10 @@ async fn abuse_39_a_post_from_another_site(given: Given) -> Result<()> {
             ensure!([400, 403].contains(&answer.status.as_u16()), "{route} {token:?} {origin:?}: {answer:?}");
         }
     }
-    ensure!(house.log_size().await? == before, "something was done");
+    let entries = sql("SELECT action, decision, subject FROM entries WHERE idx >= $1").bind(before);
+    let entries: Vec<(String, String, Option<String>)> = house.all(entries).await?;
+    let refused = ("session.used".to_owned(), "deny".to_owned(), Some(omar.id.to_string()));
+    ensure!(entries == [refused], "something was done, or the refusal is not in the log: {entries:?}");
     let page = format!("/requests/{}", furnished.example.request);
     let right = house.submit(&omar, &page, &[("verdict", "deny"), ("reason", "")]).await?;
     ensure!(right.status == 303, "from her own page it is done");

@@ -20,6 +20,7 @@ use crate::{
 /// All of them.
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let mut trials = on_sqlite(peers, "web::audit_sweep_of_denials", audit_sweep_of_denials);
+    trials.extend(on_sqlite(peers, "web::audit_sweep_of_the_gone", audit_sweep_of_the_gone));
     trials.extend(on_sqlite(peers, "web::audit_sweep_of_changes", audit_sweep_of_changes));
     trials
 }
@@ -47,6 +48,23 @@ async fn audit_sweep_of_denials(given: Given) -> Result<()> {
         ensure!(entries == expected, "{route}: {entries:?}");
     }
     ensure!(denied > 25, "only {denied} routes were denied");
+    Ok(())
+}
+
+/// Whoever calls by a token of before is told of in the log, too: whose it was, which, and from where.
+async fn audit_sweep_of_the_gone(given: Given) -> Result<()> {
+    let house = House::open(&given).await?;
+    let (suspended, deactivated) = super::permits::gone(&house).await?;
+    for (person, denial) in [(&suspended, "person-suspended"), (&deactivated, "person-deactivated")] {
+        for _ in 0..30 {
+            house.get(person, "/api/v1/whoami").await?.is_problem(403, denial)?;
+        }
+        let entries =
+            sql("SELECT kind, decision, action FROM entries WHERE subject = $1 ORDER BY idx DESC LIMIT 2");
+        let entries: Vec<(String, String, String)> = house.all(entries.bind(person.id.to_string())).await?;
+        let newest = ("denial".to_owned(), "deny".to_owned(), "session.used".to_owned());
+        ensure!(entries[0] == newest && entries[1] != newest, "{entries:?}");
+    }
     Ok(())
 }
 

@@ -71,8 +71,11 @@ async fn abuse_13_and_14_a_leavers_session_is_dead_and_signing_in_brings_nothing
     let after: Vec<(i64,)> = bench.all(sql("SELECT CAST(count(*) AS BIGINT) FROM people")).await;
     assert_eq!(before, after);
     assert_eq!(bench.identity.memberships(lena.person).await.unwrap().len(), 1);
-    let denied: Vec<(String,)> = bench.all(sql("SELECT action FROM entries WHERE decision = 'deny'")).await;
-    assert_eq!(denied.len(), 1);
+    assert_eq!(bench.who(&lena).await, Err(ProblemKind::PersonDeactivated));
+    let denied = sql("SELECT action FROM entries WHERE decision = 'deny' ORDER BY idx");
+    let denied: Vec<(String,)> = bench.all(denied).await;
+    // Her token twice within a minute, and signing in again.
+    assert_eq!(denied, [("session.used".to_owned(),), ("session.began".to_owned(),)]);
 }
 
 #[tokio::test]
@@ -214,7 +217,8 @@ async fn abuse_39_a_post_by_cookie_wants_the_sessions_token_and_our_own_origin()
     let identity = &bench.identity;
     let (own, foreign) = (identity.csrf_token(session.id), identity.csrf_token(other.id));
     let origin = Some("https://secrets.example.com");
-    assert!(identity.check_post(session.id, Some(&own), origin).is_ok());
+    let caller = Caller { person: session.person, session: session.id, network: None };
+    assert!(identity.check_post(&caller, Some(&own), origin).await.is_ok());
     for (token, origin) in [
         (Some(&foreign), origin),
         (None, origin),
@@ -223,7 +227,9 @@ async fn abuse_39_a_post_by_cookie_wants_the_sessions_token_and_our_own_origin()
         (Some(&own), Some("https://evil.example.com")),
         (Some(&own), Some("http://secrets.example.com")),
     ] {
-        assert!(identity.check_post(session.id, token.map(String::as_str), origin).is_err());
+        assert!(identity.check_post(&caller, token.map(String::as_str), origin).await.is_err());
     }
+    // All within a minute: one entry.
+    assert_eq!(bench.entries().await.iter().filter(|action| *action == "session.used").count(), 1);
     assert_eq!(identity.session_cookie_name(), "__Host-pc-session");
 }
