@@ -4,24 +4,21 @@
 //! the permit. Where all say no, the denial is the one with the fewest steps missing, so that it can
 //! name the step and the command that takes it.
 
-use std::{collections::HashSet, time::Duration};
-
-use cedar_policy::{Entity, RestrictedExpression as Expr};
+use std::time::Duration;
 
 use super::{
-    Action, Allowance, Denial, DenialReason, FactVersions, Facts, GrantFact, Permit, PersonFacts,
-    PersonStatus, Principal, Resource, ScopeStanding, Service, ServiceFacts, TrustScope,
+    Action, Allowance, Denial, DenialReason, FactVersions, Facts, Permit, PersonFacts, PersonStatus,
+    Principal, Resource, ScopeStanding, ServiceFacts, TrustScope,
     cedar::{
-        Policies as CedarPolicies, Question, Verdict, action_entity, allowance_record, entity, is_grantable,
-        refs, resource_entity, texts, uid,
+        Policies as CedarPolicies, Question, Verdict, action_entity, is_grantable, resource_entity, uid,
+    },
+    explain::{explain_reason, why_within},
+    question::{
+        candidates, covers, grant_for, limit, membership_ends, person_entity, person_uid, scoped_question,
     },
 };
-use crate::base::{EnvironmentRef, Name, Problem, ProblemKind, Timestamp, time::format_duration};
+use crate::base::{Name, Problem, ProblemKind, Timestamp};
 
-/// How old group memberships may be where a scope does not say.
-const FACTS_NO_OLDER_THAN: Duration = Duration::from_hours(12);
-/// The same where a protected environment is opened.
-const FACTS_NO_OLDER_THAN_PROTECTED: Duration = Duration::from_hours(1);
 /// How long a permit for what rests on nothing that ends may be acted on.
 const PERMIT_LIFE: Duration = Duration::from_mins(1);
 
@@ -329,181 +326,6 @@ fn reason_of(policy: &str) -> Option<DenialReason> {
     PRECEDENCE.iter().find(|reason| reason.as_str() == id).cloned()
 }
 
-/// Scopes with an allowance that names the action. For `request`, any that can be asked for.
-fn candidates(facts: &PersonFacts, action: Action) -> impl Iterator<Item = (&TrustScope, &Allowance)> {
-    facts.scopes.iter().flat_map(move |scope| {
-        scope
-            .allows
-            .iter()
-            .filter(move |allowance| {
-                if action == Action::Request {
-                    scope.by_request.is_some()
-                } else {
-                    allowance.actions.contains(&action)
-                }
-            })
-            .map(move |allowance| (scope, allowance))
-    })
-}
-
-/// Whether an allowance is about this resource, conditions aside: only used to choose which denial to
-/// explain, never to allow.
-fn covers(allowance: &Allowance, action: Action, resource: &Resource, facts: &PersonFacts) -> bool {
-    use super::scope::{Applications as Apps, ApplicationsWord as Word, Environments as Envs};
-    let Some(at) = resource.environment() else { return allowance.actions.contains(&action) };
-    let in_environment = match &allowance.environments {
-        Some(Envs::Word(_)) => true,
-        Some(Envs::Named(names)) => names.contains(&at.at.environment),
-        None => false,
-    };
-    let of_application = match &allowance.applications {
-        Some(Apps::Word(Word::All)) => true,
-        Some(Apps::Named(names)) => names.contains(&at.at.application),
-        Some(Apps::Word(Word::OwnTeams)) => at.at.team.as_ref().or(at.owner.as_ref()).is_some_and(|owner| {
-            facts.teams.iter().any(|(team, groups)| {
-                team == owner && facts.memberships.iter().any(|m| groups.contains(&m.group))
-            })
-        }),
-        None => false,
-    };
-    in_environment && of_application
-}
-
-/// How old memberships may be for this scope and resource.
-fn limit(scope: &TrustScope, resource: &Resource) -> Duration {
-    if let Some(facts) = &scope.facts {
-        return facts.no_older_than;
-    }
-    match resource.environment() {
-        Some(at) if at.protected => FACTS_NO_OLDER_THAN_PROTECTED,
-        _ => FACTS_NO_OLDER_THAN,
-    }
-}
-
-fn person_uid(facts: &PersonFacts) -> cedar_policy::EntityUid {
-    uid("Person", &facts.person.to_string())
-}
-
-/// The person with her groups split into those known recently enough and those not.
-fn person_entity(facts: &PersonFacts, oldest: Duration) -> Entity {
-    let fresh: HashSet<&str> = facts
-        .memberships
-        .iter()
-        .filter(|m| facts.now.since(m.asserted_at) <= oldest)
-        .map(|m| m.group.as_str())
-        .collect();
-    let stale = || facts.memberships.iter().map(|m| m.group.as_str()).filter(|group| !fresh.contains(group));
-    let teams = |groups: &HashSet<&str>| -> Vec<&str> {
-        let within = |members: &[Name]| members.iter().any(|group| groups.contains(group.as_str()));
-        facts.teams.iter().filter(|(_, members)| within(members)).map(|(team, _)| team.as_str()).collect()
-    };
-    let fresh_teams = teams(&fresh);
-    let stale_teams: Vec<&str> =
-        teams(&stale().collect()).into_iter().filter(|team| !fresh_teams.contains(team)).collect();
-    let age = i64::try_from(facts.now.since(facts.authentication.at).as_millis()).unwrap_or(i64::MAX);
-    entity(
-        "Person",
-        &facts.person.to_string(),
-        vec![
-            ("status", Expr::new_string(facts.status.as_str().to_owned())),
-            ("groups", refs("Group", fresh.iter().copied())),
-            ("staleGroups", refs("Group", stale())),
-            ("teams", refs("Team", fresh_teams)),
-            ("staleTeams", refs("Team", stale_teams)),
-            ("acr", Expr::new_string(facts.authentication.acr.clone().unwrap_or_default())),
-            ("signInAge", Expr::new_long(age)),
-        ],
-    )
-}
-
-fn scope_entity(facts: &PersonFacts, scope: &TrustScope) -> Entity {
-    let approvers = scope.by_request.as_ref().map_or(&[][..], |by| by.approvers.as_slice());
-    let need = scope.authentication.as_ref();
-    let oldest = need
-        .and_then(|need| need.no_older_than)
-        .map_or(-1, |oldest| i64::try_from(oldest.as_millis()).unwrap_or(i64::MAX));
-    entity(
-        "TrustScope",
-        scope.name.as_str(),
-        vec![
-            ("groups", refs("Group", scope.members.groups.iter().map(Name::as_str))),
-            ("approvers", refs("Group", approvers.iter().map(Name::as_str))),
-            ("byRequest", Expr::new_bool(scope.by_request.is_some())),
-            ("ended", Expr::new_bool(scope.ends.is_some_and(|end| facts.now >= end))),
-            ("acr", texts(need.map_or(&[][..], |need| need.acr.as_slice()).iter().map(String::as_str))),
-            ("oldestSignIn", Expr::new_long(oldest)),
-        ],
-    )
-}
-
-/// A live grant of this scope that covers the resource; any live one where there is no environment.
-fn grant_for<'a>(
-    facts: &'a PersonFacts,
-    scope: &TrustScope,
-    at: Option<&EnvironmentRef>,
-) -> Option<&'a GrantFact> {
-    facts.grants.iter().find(|grant| {
-        grant.scope == scope.name
-            && grant.starts <= facts.now
-            && facts.now < grant.ends
-            && at.is_none_or(|at| grant.environment == *at)
-    })
-}
-
-fn scoped_question(
-    facts: &PersonFacts,
-    action: Action,
-    resource: &Resource,
-    scope: &TrustScope,
-    allowance: Option<&Allowance>,
-    stand: bool,
-) -> Question {
-    let at = resource.environment().map(|at| &at.at);
-    let nothing = Allowance { actions: Vec::new(), applications: None, environments: None };
-    let context = vec![
-        ("action".to_owned(), Expr::new_string(action.as_str().to_owned())),
-        ("scope".to_owned(), Expr::new_entity_uid(uid("TrustScope", scope.name.as_str()))),
-        ("allowance".to_owned(), allowance_record(allowance.unwrap_or(&nothing))),
-        ("granted".to_owned(), Expr::new_bool(grant_for(facts, scope, at).is_some())),
-        ("inNetwork".to_owned(), Expr::new_bool(in_network(facts, scope))),
-    ];
-    let resource_entity = resource_entity(resource);
-    Question {
-        principal: person_uid(facts),
-        action,
-        resource: resource_entity.uid(),
-        entities: vec![
-            person_entity(facts, limit(scope, resource)),
-            scope_entity(facts, scope),
-            resource_entity,
-            action_entity(action),
-        ],
-        context,
-        stand,
-    }
-}
-
-/// Whether the caller's address is in one of the scope's networks. One that cannot be read holds nobody.
-fn in_network(facts: &PersonFacts, scope: &TrustScope) -> bool {
-    if scope.networks.is_empty() {
-        return true;
-    }
-    let Some(address) = facts.network else { return false };
-    scope.networks.iter().any(|network| network.parse::<ipnet::IpNet>().is_ok_and(|n| n.contains(&address)))
-}
-
-/// When the membership that keeps a person in these groups longest grows too old.
-fn membership_ends(facts: &PersonFacts, groups: &[Name], oldest: Duration) -> Vec<Timestamp> {
-    facts
-        .memberships
-        .iter()
-        .filter(|m| groups.contains(&m.group))
-        .map(|m| m.asserted_at.after(oldest))
-        .max()
-        .into_iter()
-        .collect()
-}
-
 fn yes(facts: &PersonFacts, resource: &Resource, scope: &TrustScope, allowance: &Allowance) -> Yes {
     use super::scope::{Applications as Apps, ApplicationsWord as Word};
     let oldest = limit(scope, resource);
@@ -566,127 +388,6 @@ fn denial(facts: &PersonFacts, action: Action, resource: Resource, no: No, conta
     }
 }
 
-fn why_within(facts: &PersonFacts, scope: &TrustScope) -> String {
-    let groups: Vec<String> = scope
-        .members
-        .groups
-        .iter()
-        .filter_map(|group| facts.memberships.iter().find(|m| m.group == *group))
-        .map(|m| format!("'{}' (as {} said at {})", m.group, m.source, m.asserted_at))
-        .collect();
-    let groups =
-        if groups.is_empty() { "recovery on the server's own machine".into() } else { groups.join(", ") };
-    match scope.by_request.as_ref().and_then(|_| grant_for(facts, scope, None)) {
-        Some(grant) => format!("member by {groups}; granted for {} until {}", grant.environment, grant.ends),
-        None => format!("member by {groups}"),
-    }
-}
-
-fn names<'a>(items: impl IntoIterator<Item = &'a Name>) -> String {
-    let items: Vec<String> = items.into_iter().map(|item| format!("'{item}'")).collect();
-    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
-}
-
-/// Why not, and what to do about it.
-fn explain_reason(
-    facts: &PersonFacts,
-    reason: &DenialReason,
-    scope: Option<&TrustScope>,
-    ask: Option<(Action, &Resource)>,
-    contact: &str,
-) -> (String, Option<String>) {
-    let scope_name =
-        scope.map_or("the trust scope".to_owned(), |scope| format!("trust scope '{}'", scope.name));
-    let groups = scope.map_or_else(String::new, |scope| names(&scope.members.groups));
-    let received = || {
-        if facts.received_groups.is_empty() {
-            "we received no groups for you".to_owned()
-        } else {
-            format!("the groups we received for you are {}", facts.received_groups.join(", "))
-        }
-    };
-    let admin = || Some(format!("Ask {contact}; `portctl whoami` shows what you are in and why."));
-    let ask_them = || Some(format!("Ask {contact}."));
-    let again = || Some("Sign in again: `portctl login`.".to_owned());
-    match reason {
-        DenialReason::Suspended => ("you are suspended".into(), ask_them()),
-        DenialReason::Deactivated => ("you are deactivated".into(), ask_them()),
-        DenialReason::NotCovered => (format!("no trust scope allows it; {}", received()), admin()),
-        DenialReason::NotAMember => {
-            (format!("{scope_name} is for the groups {groups}; {}", received()), admin())
-        }
-        DenialReason::FactsTooOld => {
-            (format!("what we know of your groups is too old for {scope_name}"), again())
-        }
-        DenialReason::ScopeEnded => (format!("{scope_name} has ended"), admin()),
-        DenialReason::NeedsGrant => {
-            (format!("{scope_name} has to be asked for"), Some(command_to_ask(scope, ask)))
-        }
-        DenialReason::AuthenticationTooWeak => (format!("{scope_name} wants a stronger sign-in"), again()),
-        DenialReason::AuthenticationTooOld => (format!("{scope_name} wants a more recent sign-in"), again()),
-        DenialReason::OutsideNetwork => {
-            (format!("{scope_name} is not open from your network"), Some("Use one of its networks.".into()))
-        }
-        DenialReason::OwnRequest => {
-            ("nobody decides on her own request".into(), Some("Ask one of the approvers.".into()))
-        }
-        DenialReason::NotAnApprover => {
-            let approvers = scope.and_then(|s| s.by_request.as_ref()).map(|by| names(&by.approvers));
-            (format!("its approvers are the groups {}", approvers.unwrap_or_else(|| "none".into())), None)
-        }
-        DenialReason::EvaluationFailed => {
-            ("a policy could not be evaluated, and that is a no".into(), Some(format!("Tell {contact}.")))
-        }
-    }
-}
-
-fn command_to_ask(scope: Option<&TrustScope>, ask: Option<(Action, &Resource)>) -> String {
-    let longest = scope
-        .and_then(|scope| scope.by_request.as_ref())
-        .map_or_else(|| "1h".to_owned(), |by| format_duration(by.longest));
-    let (action, at) = match ask {
-        Some((action, resource)) => (
-            action.as_str(),
-            resource.environment().map_or("APPLICATION/ENVIRONMENT".to_owned(), |e| e.at.to_string()),
-        ),
-        None => ("ACTION", "APPLICATION/ENVIRONMENT".to_owned()),
-    };
-    let named = scope.map_or_else(String::new, |scope| format!(" --scope {}", scope.name));
-    format!(
-        "Ask for it: `portctl request create --action {action} {at}{named} --for {longest} --reason \"…\"`"
-    )
-}
-
-/// Gives our services their permits. Rooms that act by themselves hold one of these.
-pub trait ServicePermits: Send + Sync {
-    /// The permit of `service` to do `action` to `resource`.
-    ///
-    /// # Errors
-    /// `denied` where its policies do not say so: a fault in our code.
-    fn permit(&self, service: Service, action: Action, resource: Resource) -> Result<Permit, Problem>;
-}
-
-/// Services' permits from the built-in policies and a clock.
-pub struct OwnServices {
-    policies: std::sync::Arc<Policies>,
-    ambient: crate::base::Ambient,
-}
-
-impl OwnServices {
-    /// Permits decided by `policies` at the time that `ambient` tells.
-    #[must_use]
-    pub fn new(policies: std::sync::Arc<Policies>, ambient: crate::base::Ambient) -> Self {
-        Self { policies, ambient }
-    }
-}
-
-impl ServicePermits for OwnServices {
-    fn permit(&self, service: Service, action: Action, resource: Resource) -> Result<Permit, Problem> {
-        let facts = Facts::Service(ServiceFacts { service, now: self.ambient.now() });
-        self.policies.decide(&facts, action, resource).map_err(|denial| denial.to_problem())
-    }
-}
-
 #[cfg(test)]
 impl Policies {
     /// The built-in policies but for one.
@@ -701,7 +402,11 @@ impl Policies {
     }
 
     /// The entities of every question that a decision could ask.
-    pub(super) fn questions(facts: &Facts, action: Action, resource: &Resource) -> Vec<Vec<Entity>> {
+    pub(super) fn questions(
+        facts: &Facts,
+        action: Action,
+        resource: &Resource,
+    ) -> Vec<Vec<cedar_policy::Entity>> {
         let Facts::Person(facts) = facts else { return vec![vec![resource_entity(resource)]] };
         let question = |scope| scoped_question(facts, action, resource, scope, None, false).entities;
         facts.scopes.iter().map(question).collect()

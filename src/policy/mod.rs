@@ -5,16 +5,19 @@
 mod action;
 mod cedar;
 mod decide;
+mod explain;
 mod facts;
 mod permit;
 mod principal;
+mod question;
 mod resource;
 mod scope;
+mod services;
 #[cfg(test)]
 mod tests;
 
 pub use action::Action;
-pub use decide::{OwnServices, Policies, ServicePermits};
+pub use decide::Policies;
 pub use facts::{Authentication, Facts, GrantFact, Membership, PersonFacts, ScopeStanding, ServiceFacts};
 pub use permit::{Denial, DenialReason, FactVersions, Permit};
 pub use principal::{PersonStatus, Principal, Service};
@@ -23,3 +26,4 @@ pub use scope::{
     ADMINISTRATORS, Allowance, Applications, ApplicationsWord, AuthenticationNeed, ByRequest, Environments,
     EnvironmentsWord, FactAge, Members, TrustScope,
 };
+pub use services::{OwnServices, ServicePermits};

@@ -1,0 +1,95 @@
+//! A decision in words: why, and what to do about it.
+
+use super::{Action, DenialReason, PersonFacts, Resource, TrustScope, question::grant_for};
+use crate::base::{Name, time::format_duration};
+
+pub(super) fn why_within(facts: &PersonFacts, scope: &TrustScope) -> String {
+    let groups: Vec<String> = scope
+        .members
+        .groups
+        .iter()
+        .filter_map(|group| facts.memberships.iter().find(|m| m.group == *group))
+        .map(|m| format!("'{}' (as {} said at {})", m.group, m.source, m.asserted_at))
+        .collect();
+    let groups =
+        if groups.is_empty() { "recovery on the server's own machine".into() } else { groups.join(", ") };
+    match scope.by_request.as_ref().and_then(|_| grant_for(facts, scope, None)) {
+        Some(grant) => format!("member by {groups}; granted for {} until {}", grant.environment, grant.ends),
+        None => format!("member by {groups}"),
+    }
+}
+
+pub(super) fn names<'a>(items: impl IntoIterator<Item = &'a Name>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| format!("'{item}'")).collect();
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}
+
+/// Why not, and what to do about it.
+pub(super) fn explain_reason(
+    facts: &PersonFacts,
+    reason: &DenialReason,
+    scope: Option<&TrustScope>,
+    ask: Option<(Action, &Resource)>,
+    contact: &str,
+) -> (String, Option<String>) {
+    let scope_name =
+        scope.map_or("the trust scope".to_owned(), |scope| format!("trust scope '{}'", scope.name));
+    let groups = scope.map_or_else(String::new, |scope| names(&scope.members.groups));
+    let received = || {
+        if facts.received_groups.is_empty() {
+            "we received no groups for you".to_owned()
+        } else {
+            format!("the groups we received for you are {}", facts.received_groups.join(", "))
+        }
+    };
+    let admin = || Some(format!("Ask {contact}; `portctl whoami` shows what you are in and why."));
+    let ask_them = || Some(format!("Ask {contact}."));
+    let again = || Some("Sign in again: `portctl login`.".to_owned());
+    match reason {
+        DenialReason::Suspended => ("you are suspended".into(), ask_them()),
+        DenialReason::Deactivated => ("you are deactivated".into(), ask_them()),
+        DenialReason::NotCovered => (format!("no trust scope allows it; {}", received()), admin()),
+        DenialReason::NotAMember => {
+            (format!("{scope_name} is for the groups {groups}; {}", received()), admin())
+        }
+        DenialReason::FactsTooOld => {
+            (format!("what we know of your groups is too old for {scope_name}"), again())
+        }
+        DenialReason::ScopeEnded => (format!("{scope_name} has ended"), admin()),
+        DenialReason::NeedsGrant => {
+            (format!("{scope_name} has to be asked for"), Some(command_to_ask(scope, ask)))
+        }
+        DenialReason::AuthenticationTooWeak => (format!("{scope_name} wants a stronger sign-in"), again()),
+        DenialReason::AuthenticationTooOld => (format!("{scope_name} wants a more recent sign-in"), again()),
+        DenialReason::OutsideNetwork => {
+            (format!("{scope_name} is not open from your network"), Some("Use one of its networks.".into()))
+        }
+        DenialReason::OwnRequest => {
+            ("nobody decides on her own request".into(), Some("Ask one of the approvers.".into()))
+        }
+        DenialReason::NotAnApprover => {
+            let approvers = scope.and_then(|s| s.by_request.as_ref()).map(|by| names(&by.approvers));
+            (format!("its approvers are the groups {}", approvers.unwrap_or_else(|| "none".into())), None)
+        }
+        DenialReason::EvaluationFailed => {
+            ("a policy could not be evaluated, and that is a no".into(), Some(format!("Tell {contact}.")))
+        }
+    }
+}
+
+pub(super) fn command_to_ask(scope: Option<&TrustScope>, ask: Option<(Action, &Resource)>) -> String {
+    let longest = scope
+        .and_then(|scope| scope.by_request.as_ref())
+        .map_or_else(|| "1h".to_owned(), |by| format_duration(by.longest));
+    let (action, at) = match ask {
+        Some((action, resource)) => (
+            action.as_str(),
+            resource.environment().map_or("APPLICATION/ENVIRONMENT".to_owned(), |e| e.at.to_string()),
+        ),
+        None => ("ACTION", "APPLICATION/ENVIRONMENT".to_owned()),
+    };
+    let named = scope.map_or_else(String::new, |scope| format!(" --scope {}", scope.name));
+    format!(
+        "Ask for it: `portctl request create --action {action} {at}{named} --for {longest} --reason \"…\"`"
+    )
+}
