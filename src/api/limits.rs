@@ -1,10 +1,16 @@
 //! What one caller may take up: time, room, and a place among those that are answered at once.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{FromRequestParts as _, Request, State},
     http::{Method, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -12,14 +18,22 @@ use axum::{
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::health;
-use crate::base::{Problem, ProblemKind, Result};
+use super::{App, Network, health};
+use crate::{
+    base::{Problem, ProblemKind, Result},
+    identity::whole,
+};
+
+/// How long a place is waited for.
+const WAIT: Duration = Duration::from_millis(500);
 
 /// What one caller may take up.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many requests are answered at once; whoever comes then is told to come again.
+    /// How many requests are answered at once; whoever comes then waits a moment, or comes again.
     pub at_once: usize,
+    /// How many of them one network may have, so that nobody takes all.
+    pub each: usize,
     /// How many wait for events at once.
     pub streams: usize,
     /// How long a body may take to arrive, from its first byte to its last.
@@ -30,7 +44,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { at_once: 512, streams: 1024, body: Duration::from_secs(10), answer: Duration::from_secs(30) }
+        Self {
+            at_once: 512,
+            each: 128,
+            streams: 1024,
+            body: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+        }
     }
 }
 
@@ -39,6 +59,30 @@ impl Default for Limits {
 pub(super) struct Places {
     answers: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    each: usize,
+    networks: Arc<Mutex<Networks>>,
+}
+
+type Networks = HashMap<Option<IpAddr>, Arc<Semaphore>>;
+
+/// A place among those who are being answered, until it is dropped.
+struct Place<'p> {
+    places: &'p Places,
+    network: Option<IpAddr>,
+    own: Arc<Semaphore>,
+    permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
+
+impl Drop for Place<'_> {
+    /// Forgets a network of which nobody is answered or waits.
+    fn drop(&mut self) {
+        self.permits = None;
+        let mut networks = self.places.networks();
+        // The map's and ours: whoever else has or waits for a place holds one, too.
+        if Arc::strong_count(&self.own) <= 2 {
+            networks.remove(&self.network);
+        }
+    }
 }
 
 impl Places {
@@ -46,7 +90,26 @@ impl Places {
         Self {
             answers: Arc::new(Semaphore::new(limits.at_once)),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            each: limits.each,
+            networks: Arc::default(),
         }
+    }
+
+    fn networks(&self) -> MutexGuard<'_, Networks> {
+        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place, as soon as there is one, within [`WAIT`]: first among those of the network.
+    async fn take(&self, network: Option<IpAddr>) -> Option<Place<'_>> {
+        let new = || Arc::new(Semaphore::new(self.each));
+        let own = Arc::clone(self.networks().entry(network).or_insert_with(new));
+        let mut place = Place { places: self, network, own, permits: None };
+        let both = async {
+            let own = Arc::clone(&place.own).acquire_owned().await.ok()?;
+            Some((own, Arc::clone(&self.answers).acquire_owned().await.ok()?))
+        };
+        place.permits = Some(tokio::time::timeout(WAIT, both).await.ok()??);
+        Some(place)
     }
 
     /// A place among those who wait for events, kept as long as the answer.
@@ -64,13 +127,22 @@ fn overloaded() -> Problem {
 }
 
 /// Answers where there is a place. Probes always have one: a busy server is not a dead one.
-pub(super) async fn places(State(places): State<Places>, mut request: Request, next: Next) -> Response {
+pub(super) async fn places(
+    State((app, places)): State<(Arc<App>, Places)>,
+    request: Request,
+    next: Next,
+) -> Response {
     if health::is_probe(request.uri().path()) {
         return next.run(request).await;
     }
-    let Ok(_place) = places.answers.try_acquire() else { return overloaded().into_response() };
-    request.extensions_mut().insert(places.clone());
-    next.run(request).await
+    let (mut parts, body) = request.into_parts();
+    let network = match Network::from_request_parts(&mut parts, &app).await {
+        Ok(Network(network)) => network.map(whole),
+        Err(problem) => return problem.into_response(),
+    };
+    let Some(_place) = places.take(network).await else { return overloaded().into_response() };
+    parts.extensions.insert(places.clone());
+    next.run(Request::from_parts(parts, body)).await
 }
 
 /// Answers in time, or says so.
@@ -161,4 +233,26 @@ fn until(
             () = &mut deadline => Some((Err(axum::Error::new(TooSlow)), None)),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_waited_for_and_networks_are_forgotten() {
+        let places = Places::new(Limits { at_once: 2, each: 1, ..Limits::default() });
+        let (here, there) = (Some([192, 0, 2, 1].into()), Some([192, 0, 2, 2].into()));
+        let first = places.take(here).await.unwrap();
+        assert!(places.take(here).await.is_none(), "one network has one place");
+        let other = places.take(there).await.unwrap();
+        assert!(places.take(None).await.is_none(), "there are two places");
+        let waiting = places.clone();
+        let waiting = tokio::spawn(async move { waiting.take(here).await.is_some() });
+        tokio::time::sleep(WAIT / 5).await;
+        drop(first);
+        assert!(waiting.await.unwrap(), "whoever waits gets it");
+        drop(other);
+        assert!(places.networks().is_empty());
+    }
 }

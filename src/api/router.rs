@@ -72,7 +72,7 @@ pub fn router_within(app: Arc<App>, limits: Limits) -> Router {
                 }))
                 .layer(from_fn(refusal::as_problem))
                 .layer(from_fn_with_state(Arc::clone(&app), host::own))
-                .layer(from_fn_with_state(Places::new(limits), limits::places))
+                .layer(from_fn_with_state((Arc::clone(&app), Places::new(limits)), limits::places))
                 .layer(from_fn_with_state(limits, limits::in_time))
                 .layer(from_fn_with_state(limits, limits::bodies))
                 .layer(DefaultBodyLimit::max(LONGEST_BODY)),

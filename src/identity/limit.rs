@@ -45,8 +45,8 @@ impl Limit {
     }
 }
 
-/// One IPv6 customer has a /64 of addresses.
-fn whole(address: IpAddr) -> IpAddr {
+/// The address that stands for whoever calls: one IPv6 customer has a /64 of them.
+pub(crate) fn whole(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
             let [a, b, c, d, ..] = v6.segments();

@@ -30,6 +30,8 @@ use url::Url;
 
 pub use crate::policy::ServicePermits;
 pub use caller::{Caller, GroupRow, PersonRow, SessionFacts};
+pub(crate) use limit::whole;
+
 pub use cli_login::{LoginWish, PendingLogin};
 pub use oidc::{BegunSignIn, Callback, ProviderSignOut, SignInWish, SignedIn};
 pub use people::{Person, PersonAddress};

@@ -24,6 +24,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_sqlite(peers, "web::every_refusal_is_a_problem", every_refusal_is_a_problem),
         on_sqlite(peers, "web::a_time_out_is_a_problem", a_time_out_is_a_problem),
         on_sqlite(peers, "web::whoever_finds_no_place_is_told_to_come_again", no_place),
+        on_sqlite(peers, "web::one_network_does_not_take_all_places", one_network_does_not_take_all),
         on_sqlite(peers, "web::so_many_wait_for_events", so_many_wait_for_events),
         on_sqlite(peers, "web::ready_means_that_the_log_is_what_it_was", ready_means_the_log),
         on_each_database(peers, "web::ready_until_the_log_is_closed", ready_until_the_log_is_closed),
@@ -126,6 +127,28 @@ async fn no_place(given: Given) -> Result<()> {
     ensure!(alive.status == 200, "a probe finds no place: {alive:?}");
     taken.await??.is_problem(408, "request-timeout")?;
     house.get(&dana, "/api/v1/whoami").await?.done()?;
+    Ok(())
+}
+
+async fn one_network_does_not_take_all(given: Given) -> Result<()> {
+    let limits = Limits { each: 2, body: Duration::from_secs(3), ..Limits::default() };
+    let house = House::bare(&given, Differently { limits, ..Differently::default() }).await?;
+    // Nobody, whose bodies are read before anything is known of him.
+    let slow = || {
+        let request = house.request(Method::POST, "/api/v1/logins");
+        tokio::spawn(send(request.header(header::CONTENT_TYPE, "application/json").body(endless())))
+    };
+    let slow = [slow(), slow()];
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    send(house.request(Method::GET, "/api/v1/version")).await?.is_problem(503, "overloaded")?;
+    let elsewhere =
+        reqwest::Client::builder().local_address("127.0.0.2".parse::<std::net::IpAddr>()?).build()?;
+    let version = send(elsewhere.get(format!("{}/api/v1/version", house.url))).await?;
+    ensure!(version.status == 200, "{version:?}");
+    for slow in slow {
+        slow.await??.is_problem(408, "request-timeout")?;
+    }
+    send(house.request(Method::GET, "/api/v1/version")).await?.done()?;
     Ok(())
 }
 
