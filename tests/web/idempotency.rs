@@ -7,6 +7,7 @@ use libtest_mimic::Trial;
 use port_control::{api::Limits, store::sql};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::ConnectOptions as _;
 
 use super::house::{Answer, Differently, House, Person, send};
 use crate::{
@@ -24,6 +25,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_each_database(peers, "idempotency::what_fails_uses_no_key_up", what_fails),
         on_each_database(peers, "idempotency::a_lost_answer_is_said_to_be_lost", a_lost_answer),
         on_each_database(peers, "idempotency::no_value_is_kept", no_value_is_kept),
+        on_each_database(peers, "idempotency::through_outages_each_is_done_once", through_outages),
         on_each_database(peers, "idempotency::a_key_is_forgotten_after_a_day", forgotten),
     ]
     .into_iter()
@@ -171,5 +173,54 @@ async fn forgotten(given: Given) -> Result<()> {
     house.app.database.write_unrecorded("idempotency", age).await?;
     let anew = set(&house, &dana, "k-1", "hunter3").await?;
     ensure!(anew.status == 201 && versions(&house).await? == 2, "{anew:?}");
+    Ok(())
+}
+
+/// The database goes away and comes back while thirty are done: whoever is not told that it was done says
+/// it again under the same key, and each is done once.
+async fn through_outages(given: Given) -> Result<()> {
+    let house = House::open(&given).await?;
+    let dana = house.example("dana").await?;
+    let attempts = (0..30).map(|number| until_told(&house, &dana, number));
+    let (told, disturbed) = tokio::join!(futures::future::try_join_all(attempts), disturb(&given));
+    disturbed?;
+    let repeated = told?.iter().filter(|tries| **tries > 1).count();
+    ensure!(repeated > 0, "nobody noticed the outage");
+    ensure!(versions(&house).await? == 30, "{} versions of 30", versions(&house).await?);
+    Ok(())
+}
+
+/// How often it had to be said.
+async fn until_told(house: &House, dana: &Person, number: u32) -> Result<u32> {
+    let (key, value) = (format!("k-{number}"), format!("hunter-{number}"));
+    tokio::time::sleep(Duration::from_millis(u64::from(number) * 40)).await;
+    for tries in 1..100 {
+        let answer = set(house, dana, &key, &value).await?;
+        let is_done = answer.status == 201 || answer.json()["recorded_at"].is_string();
+        if is_done {
+            return Ok(tries);
+        }
+        ensure!([409, 503].contains(&answer.status.as_u16()), "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    anyhow::bail!("{key} was never told")
+}
+
+async fn disturb(given: &Given) -> Result<()> {
+    let Some(path) = given.url.strip_prefix("sqlite:") else {
+        for _ in 0..15 {
+            tokio::time::sleep(Duration::from_millis(80)).await;
+            given.disconnect_all().await?;
+        }
+        return Ok(());
+    };
+    let mut other = sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..2 {
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await?;
+        tokio::time::sleep(Duration::from_millis(3500)).await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Ok(())
 }
