@@ -12,7 +12,7 @@ use sqlx::ConnectOptions as _;
 use super::house::{Answer, Differently, House, Person, send};
 use crate::{
     peers::Peers,
-    support::{Given, on_each_database},
+    support::{Given, on_each_database, on_postgres},
 };
 
 /// All of them.
@@ -22,6 +22,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_each_database(peers, "idempotency::a_key_is_good_for_one_request", another_request),
         on_each_database(peers, "idempotency::a_key_is_its_persons_own", keys_are_ones_own),
         on_each_database(peers, "idempotency::twenty_at_one_instant_are_one", twenty_at_once),
+        on_postgres(peers, "idempotency::two_replicas_are_one", two_replicas),
         on_each_database(peers, "idempotency::what_fails_uses_no_key_up", what_fails),
         on_each_database(peers, "idempotency::a_lost_answer_is_said_to_be_lost", a_lost_answer),
         on_each_database(peers, "idempotency::no_value_is_kept", no_value_is_kept),
@@ -110,6 +111,27 @@ async fn twenty_at_once(given: Given) -> Result<()> {
     ensure!(!texts.is_empty() && texts.iter().all(|text| *text == texts[0]), "{texts:?}");
     ensure!(versions(&house).await? == 1, "{} versions", versions(&house).await?);
     set(&house, &dana, "k-1", "hunter2").await?.done()?;
+    Ok(())
+}
+
+/// The same key at two replicas at one instant, and then at the one that did not do it.
+async fn two_replicas(given: Given) -> Result<()> {
+    let house = House::open(&given).await?;
+    let replica = House::serve(&given, Differently::default()).await?;
+    let dana = house.example("dana").await?;
+    for round in 0..10 {
+        let key = format!("k-{round}");
+        let (here, there) =
+            tokio::join!(set(&house, &dana, &key, "hunter2"), set(&replica, &dana, &key, "hunter2"));
+        let told: Vec<Answer> = [here?, there?].into_iter().filter(|answer| answer.status == 201).collect();
+        ensure!(!told.is_empty(), "nobody did it");
+        for again in [&house, &replica] {
+            let again = set(again, &dana, &key, "hunter2").await?;
+            ensure!(again.status == 201 && again.text == told[0].text, "{again:?}");
+            ensure!(again.header("idempotency-replayed") == "true", "{again:?}");
+        }
+    }
+    ensure!(versions(&house).await? == 10, "{} versions", versions(&house).await?);
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use crate::{
 /// All of them.
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let mut trials = on_sqlite(peers, "web::audit_sweep_of_denials", audit_sweep_of_denials);
+    trials.extend(on_sqlite(peers, "web::audit_sweep_of_what_is_told", audit_sweep_of_what_is_told));
     trials.extend(on_sqlite(peers, "web::audit_sweep_of_the_gone", audit_sweep_of_the_gone));
     trials.extend(on_sqlite(peers, "web::audit_sweep_of_changes", audit_sweep_of_changes));
     trials
@@ -48,6 +49,34 @@ async fn audit_sweep_of_denials(given: Given) -> Result<()> {
         ensure!(entries == expected, "{route}: {entries:?}");
     }
     ensure!(denied > 25, "only {denied} routes were denied");
+    Ok(())
+}
+
+/// What is only read and recorded all the same: values, and the log. Lists of names and states are not.
+const RECORDED: &[&str] = &[
+    "/api/v1/applications/{application}/environments/{environment}/secrets/{name}/value",
+    "/audit/v1/entries",
+    "/audit/v1/export",
+];
+
+async fn audit_sweep_of_what_is_told(given: Given) -> Result<()> {
+    let furnished = Furnished::new(&given, Differently::default()).await?;
+    let aya = furnished.house.example("aya").await?;
+    for route in routes::all()?.iter().filter(|route| !route.changes() && !route.is_public()) {
+        for person in [&furnished.dana, &aya] {
+            if route.path.ends_with("/events") {
+                continue;
+            }
+            let query = || {
+                let query = sql("SELECT action FROM entries WHERE actor = $1 AND decision = 'allow'");
+                furnished.house.all::<(String,)>(query.bind(person.id.to_string()))
+            };
+            let before = query().await?.len();
+            let is_told = furnished.call(route, Some(person)).await?.status.is_success();
+            let expected = usize::from(is_told && RECORDED.contains(&route.path.as_str()));
+            ensure!(query().await?.len() - before == expected, "{route}: {:?}", query().await?.last());
+        }
+    }
     Ok(())
 }
 
