@@ -71,15 +71,43 @@ fn is_own_address(listen: IpAddr, host: Option<&Host<&str>>) -> bool {
 mod tests {
     use super::*;
 
-    fn answers(listen: &str, public: &str, host: &str) -> bool {
+    fn config(listen: &str, public: &str) -> Config {
         let text = format!(
             "listen = \"{listen}\"\npublic_url = \"{public}\"\nadministrators = [\"dev/it\"]\n\
              contact = \"ada@example.com\"\ntrusted_proxies = [\"192.0.2.0/24\"]\n\
              [keys]\nmaster_key_file = \"key\"\n[database]\nurl = \"sqlite:x\"\n[log]\norigin = \"a.example/log\"\n[engine]\nkind = \"embedded\"\n\
              [[providers]]\nname = \"dev\"\nissuer = \"https://idp.example.com\"\nclient_id = \"x\"\n"
         );
-        let config = Config::parse("c.toml", &text, std::path::Path::new("/"), []).unwrap();
-        is_ours(&config, host)
+        Config::parse("c.toml", &text, std::path::Path::new("/"), []).unwrap()
+    }
+
+    fn request(uri: &str, hosts: &[&str], peer: &str) -> Request {
+        let mut request = Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        let mut request = request.body(axum::body::Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer.parse().unwrap()));
+        request
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_other_names() {
+        let config = config("127.0.0.1:8080", "https://pc.example.com/");
+        for (peer, trusted) in
+            [("192.0.2.7:1", true), ("[::ffff:192.0.2.7]:1", true), ("198.51.100.7:1", false)]
+        {
+            assert_eq!(is_from_proxy(&config, &request("/", &["pc"], peer)), trusted, "{peer}");
+        }
+    }
+
+    #[test]
+    fn there_is_one_host_or_none() {
+        let peer = "198.51.100.7:1";
+        assert_eq!(host(&request("/", &["a"], peer)), Some("a"));
+        assert_eq!(host(&request("/", &[], peer)), None);
+        assert_eq!(host(&request("/", &["a", "b"], peer)), None);
+        assert_eq!(host(&request("https://b.example/", &["a"], peer)), Some("b.example"));
     }
 
     #[test]
@@ -102,7 +130,7 @@ mod tests {
             ("[::]:8443", "[2001:db8::1]:8443", true),
             ("[::]:8443", "localhost:8443", false),
         ] {
-            assert_eq!(answers(listen, public, host), ours, "{listen} {host}");
+            assert_eq!(is_ours(&config(listen, public), host), ours, "{listen} {host}");
         }
     }
 }

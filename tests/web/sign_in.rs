@@ -8,9 +8,10 @@ use port_control::{
     dev::browser::{Browser, Page},
     store::sql,
 };
+use reqwest::{Method, header};
 use url::Url;
 
-use super::house::{Differently, House};
+use super::house::{Answer, Differently, House, send};
 use crate::{
     peers::Peers,
     support::{Given, on_sqlite},
@@ -22,6 +23,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_sqlite(peers, "web::abuse_22_a_callback_in_another_browser", a_callback_in_another_browser),
         on_sqlite(peers, "web::abuse_22_a_code_of_somebody_else", a_code_of_somebody_else),
         on_sqlite(peers, "web::abuse_22_an_answer_of_another_issuer", an_answer_of_another_issuer),
+        on_sqlite(peers, "web::abuse_39_cookies_are_the_servers_alone", cookies_are_the_servers_alone),
         on_sqlite(peers, "web::abuse_22_signing_in_leaves_no_session_of_before", no_session_of_before),
     ]
     .into_iter()
@@ -133,4 +135,46 @@ async fn no_session_of_before(given: Given) -> Result<()> {
     let began: Vec<(String,)> = house.all(sql("SELECT id FROM sessions")).await?;
     ensure!(began.len() == 2, "{began:?}");
     Ok(())
+}
+
+/// No script reads them, no other site's post carries them, and they go to this host alone.
+async fn cookies_are_the_servers_alone(given: Given) -> Result<()> {
+    let house = House::bare(&given, Differently::default()).await?;
+    let begun = send(house.request(Method::GET, "/sign-in/dev?return_to=/whoami")).await?;
+    let pending = one_cookie(&begun)?;
+    let at_provider: Url = begun.header("location").parse()?;
+    let mut form: Vec<(String, String)> = at_provider.query_pairs().into_owned().collect();
+    form.push(("person".to_owned(), "dana".to_owned()));
+    form.push(("secret".to_owned(), house.idp_secret.expose_text().unwrap_or_default().to_owned()));
+    let chosen =
+        house.request(Method::POST, at_provider.path()).header(header::ORIGIN, &house.url).form(&form);
+    let back: Url = send(chosen).await?.header("location").parse()?;
+    let path = format!("{}?{}", back.path(), back.query().unwrap_or_default());
+    let signed_in = send(house.request(Method::GET, &path).header(header::COOKIE, &pending)).await?;
+    ensure!(signed_in.status == 303 && signed_in.header("location") == "/whoami", "{signed_in:?}");
+    ensure!(one_cookie(&signed_in)?.starts_with("pc-session="), "{signed_in:?}");
+    Ok(())
+}
+
+/// The cookie that is set, where nothing is wrong with any.
+fn one_cookie(answer: &Answer) -> Result<String> {
+    let mut set = Vec::new();
+    for cookie in answer.headers.get_all(header::SET_COOKIE) {
+        let cookie = cookie.to_str()?;
+        let attributes: Vec<String> = cookie.split(';').skip(1).map(|it| it.trim().to_lowercase()).collect();
+        for wanted in ["httponly", "path=/"] {
+            ensure!(attributes.iter().any(|it| it == wanted), "{wanted} is missing: {attributes:?}");
+        }
+        let is_kept_from_posts =
+            attributes.iter().any(|it| ["samesite=lax", "samesite=strict"].contains(&it.as_str()));
+        ensure!(
+            is_kept_from_posts && !attributes.iter().any(|it| it.starts_with("domain")),
+            "{attributes:?}"
+        );
+        if !attributes.contains(&"max-age=0".to_owned()) {
+            set.push(cookie.split(';').next().unwrap_or_default().to_owned());
+        }
+    }
+    ensure!(set.len() == 1, "{} cookies are set", set.len());
+    Ok(set.remove(0))
 }
