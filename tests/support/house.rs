@@ -71,21 +71,21 @@ impl Settings {
             tls: None,
             trusted_proxies: Vec::new(),
             engine: self.engine.clone(),
-            providers: vec![provider()?],
+            providers: vec![provider()],
             clusters: BTreeMap::from([(name("main"), self.cluster.clone())]),
             webhooks: Vec::new(),
             log: LogConfig { origin: "port-control.invalid/test".to_owned(), public: true },
             sessions: SessionConfig {
-                idle: Duration::from_secs(12 * 3600),
-                absolute: Duration::from_secs(7 * 24 * 3600),
+                idle: Duration::from_hours(12),
+                absolute: Duration::from_hours(7 * 24),
             },
         })
     }
 }
 
 /// Where Dana comes from; it is never asked.
-fn provider() -> Result<ProviderConfig> {
-    Ok(ProviderConfig {
+fn provider() -> ProviderConfig {
+    ProviderConfig {
         name: name("dev"),
         issuer: "http://127.0.0.1:9".to_owned(),
         client_id: "port-control".to_owned(),
@@ -95,7 +95,7 @@ fn provider() -> Result<ProviderConfig> {
         scopes: vec!["openid".to_owned()],
         email_domains: vec!["example.com".to_owned()],
         acr: Vec::new(),
-    })
+    }
 }
 
 /// A name that a test writes.
