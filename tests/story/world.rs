@@ -63,6 +63,8 @@ pub struct House {
     pub folder: tempfile::TempDir,
     pub config: PathBuf,
     pub realm: Realm,
+    /// The database's URL.
+    pub database: String,
     pub webhook: Receiver,
     namespace: String,
     cluster: Cluster,
@@ -135,6 +137,7 @@ impl House {
             config: folder.path().join("port-control.toml"),
             folder,
             realm,
+            database: url,
             webhook,
             namespace,
             cluster,

@@ -36,5 +36,6 @@ pub async fn the_main_job(house: &House) -> Result<()> {
     ask::for_production(house, &mut cast).await?;
     deliver::follow_and_put_back(house, &cast).await?;
     leave::everything_dies(house, &mut cast).await?;
-    prove::nothing_was_altered(&cast)
+    prove::nothing_was_altered(&cast)?;
+    prove::one_byte_is_noticed(house, &cast.aya).await
 }

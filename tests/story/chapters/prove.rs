@@ -3,8 +3,10 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
+use port_control::store::{Database, sql};
 
 use super::Cast;
+use crate::story::{people::Person, world::House};
 
 /// What happened, each at least once.
 const STEPS: &[&str] = &[
@@ -61,6 +63,21 @@ pub fn nothing_was_altered(cast: &Cast) -> Result<()> {
     let again = aya.does("audit verify")?;
     ensure!(again.contains("grew out of"), "it is held against what was seen: {again}");
     exported(cast)
+}
+
+/// Whoever holds the database can change a byte of an old entry, and everybody can see that she did.
+pub async fn one_byte_is_noticed(house: &House, aya: &Person) -> Result<()> {
+    let database = Database::open(&house.database).await?;
+    let found = sql("SELECT idx, leaf FROM entries WHERE action = 'person.deactivated'");
+    let (index, mut leaf): (i64, Vec<u8>) = database.fetch_optional(found).await?.context("no entry")?;
+    let last = leaf.last_mut().context("an empty leaf")?;
+    *last ^= 1;
+    let mut tx = database.begin_write().await?;
+    tx.execute(sql("UPDATE entries SET leaf = $1 WHERE idx = $2").bind(leaf).bind(index)).await?;
+    tx.commit().await?;
+    database.close().await;
+    aya.fails("audit verify", 10, "")?;
+    aya.fails("audit log --action person.deactivated", 10, &index.to_string())
 }
 
 /// An export is verified without the server; with one byte changed it is not.
