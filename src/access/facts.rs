@@ -29,7 +29,7 @@ pub(super) async fn gather(
 ) -> Result<PersonFacts> {
     let row = identity.person_facts(caller).await?;
     let grants = grants_of(database, caller.person, now).await?;
-    Ok(PersonFacts {
+    let facts = PersonFacts {
         person: row.person,
         status: row.status,
         memberships: memberships(&row, declared, now),
@@ -50,11 +50,19 @@ pub(super) async fn gather(
             session: Some(row.session.id),
             catalog: declared.version,
         },
-    })
+    };
+    Ok(if row.session.kind == SessionKind::Recovery { for_recovery(facts) } else { facts })
 }
 
-/// A person's groups under the aliases that files declare. A recovery session stands for the groups of
-/// the built-in scope and for nothing else: the person's own groups stay out of it.
+/// A recovery session opens the built-in scope and nothing else, whatever files say of its groups: no
+/// team, no grant, no scope that files declare.
+fn for_recovery(facts: PersonFacts) -> PersonFacts {
+    let scopes = facts.scopes.iter().take(1).cloned().collect::<Vec<_>>();
+    PersonFacts { scopes: Arc::new(scopes), teams: Vec::new(), grants: Vec::new(), ..facts }
+}
+
+/// A person's groups under the aliases that files declare; in a recovery session those of the built-in
+/// scope instead.
 fn memberships(row: &PersonRow, declared: &Snapshot, now: Timestamp) -> Vec<Membership> {
     if row.session.kind == SessionKind::Recovery {
         let administrators = declared.scopes.first().map_or(&[][..], |scope| scope.members.groups.as_slice());

@@ -37,6 +37,7 @@ pub use auth::Auth;
 pub(crate) use auth::cookie;
 pub use json::Json;
 pub use limits::Limits;
+pub use metrics::upkeep;
 pub use network::Network;
 pub use openapi::document;
 pub(crate) use refusal::problem_in;

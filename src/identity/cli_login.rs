@@ -116,7 +116,8 @@ impl Identity {
     /// The click: the browser's next address, on the port where the command line listens, with the code.
     ///
     /// # Errors
-    /// `not-found` where it does not wait any more, or somebody has clicked already.
+    /// `not-found` where it does not wait any more, or somebody has clicked already; `sign-in-refused`
+    /// where it is no browser's session: only who has signed in by her provider lets another in.
     pub async fn approve_login(&self, permit: Permit, caller: &Caller, id: LoginId) -> Result<Url> {
         permit.expect(Action::SignInCli)?;
         let code = new_token(&self.ambient, "");
@@ -227,6 +228,7 @@ impl Unit for ApproveLogin {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(i64, String)> {
         let row = waiting(work, self.id).await?;
+        self.refuse_all_but_browsers(work).await?;
         let clicked = work
             .execute(
                 sql("UPDATE pending_logins SET session = $2, code_hash = $3, expires_at = $4 \
@@ -242,6 +244,22 @@ impl Unit for ApproveLogin {
         }
         work.record(Draft::act("login.approved").resource(self.id).with("machine", row.machine));
         Ok((row.port, row.state))
+    }
+}
+
+impl ApproveLogin {
+    /// A recovery session must not become a longer one, and a command line's none at all.
+    async fn refuse_all_but_browsers(&self, work: &mut Work<'_>) -> Result<()> {
+        let kind: Option<(String,)> =
+            work.fetch_optional(sql("SELECT kind FROM sessions WHERE id = $1").bind(self.session)).await?;
+        if kind.is_some_and(|(kind,)| SessionKind::from_stored(&kind) == SessionKind::Browser) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            ProblemKind::SignInRefused,
+            "a command line is let in from a browser that has signed in",
+        )
+        .remedy("Sign in in the browser, by your identity provider."))
     }
 }
 
@@ -325,6 +343,8 @@ impl ExchangeLogin {
             acr: click.acr.clone(),
             amr: click.amr.clone(),
             network: self.network,
+            // Else one session could follow another for ever, and nobody had to sign in again.
+            ends_by: Some(Timestamp::from_millis(click.ends_at)),
         }
     }
 }

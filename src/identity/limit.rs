@@ -1,6 +1,11 @@
 //! How often one network may begin something that everybody may begin.
 
-use std::{collections::HashMap, net::IpAddr, sync::Mutex, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+    sync::Mutex,
+    time::Duration,
+};
 
 use crate::base::{Problem, ProblemKind, Result, Timestamp};
 
@@ -32,9 +37,17 @@ impl Limit {
             *counted = Counted { window: Some(now), by_network: HashMap::new() };
         }
         let full = counted.by_network.len() >= MOST_NETWORKS;
-        let count = counted.by_network.entry(network.map(whole)).or_default();
-        *count += 1;
-        if *count > MOST || (full && *count == 1) {
+        let count = match counted.by_network.entry(network.map(whole)) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            // Nothing more is remembered: many networks at once are somebody with many.
+            Entry::Vacant(_) if full => None,
+            Entry::Vacant(new) => Some(new.insert(0)),
+        };
+        let refused = count.is_none_or(|count| {
+            *count = count.saturating_add(1);
+            *count > MOST
+        });
+        if refused {
             return Err(Problem::new(
                 ProblemKind::RateLimited,
                 "too many sign-ins were begun from your network",

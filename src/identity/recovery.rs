@@ -158,6 +158,7 @@ impl Unit for Recover {
             acr: None,
             amr: String::new(),
             network: self.network,
+            ends_by: None,
         };
         let lives = SessionConfig { idle: SESSION_LIFE, absolute: SESSION_LIFE };
         let (session, ends_at) = seed.begin(work, person, lives).await?;

@@ -97,6 +97,8 @@ pub(super) struct SessionSeed {
     pub(super) acr: Option<String>,
     pub(super) amr: String,
     pub(super) network: Option<IpAddr>,
+    /// When the session ends at the latest, where the one that it comes from ends before its own time.
+    pub(super) ends_by: Option<Timestamp>,
 }
 
 impl SessionSeed {
@@ -114,6 +116,7 @@ impl SessionSeed {
         let id: SessionId = work.ambient().id();
         let now = work.now();
         let ends_at = now.after(lives.absolute);
+        let ends_at = self.ends_by.map_or(ends_at, |by| by.min(ends_at));
         work.execute(
             sql("INSERT INTO sessions (id, token_hash, person, kind, label, issuer, subject, sid, \
                  sealed_id_token, created_at, authenticated_at, acr, amr, idle_millis, ends_at) \

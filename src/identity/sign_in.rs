@@ -80,6 +80,7 @@ impl Identity {
             acr: assertion.acr.clone(),
             amr: assertion.amr.join(" "),
             network: arrival.network,
+            ends_by: None,
         };
         let replaces = arrival.replaces;
         let unit = TakeIn { permit, assertion, seed, replaces, lives: self.sessions };

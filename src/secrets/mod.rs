@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use current::Current;
 pub use generate::Recipe;
 pub use list::{Listed, VersionLine};
-pub use remote::{Place, RemoteEngine, Stored};
+pub use remote::{Place, RemoteEngine, Stored, VersionState};
 pub use remove::Removal;
 pub use reveal::Revealed;
 pub use vault::{ForeignPath, Vault, least_policy};

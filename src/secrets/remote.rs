@@ -4,11 +4,13 @@
 //! A remote one is written between an intent and an outcome.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{Result, SecretRef, SecretValue};
 
 /// Where a secret lives in a remote engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Place {
     /// At our own path, `MOUNT/data/APPLICATION/ENVIRONMENT[@TEAM]/NAME`, field `value`.
     Ours(SecretRef),
@@ -32,6 +34,19 @@ pub struct Stored {
     pub version: u64,
 }
 
+/// What has become of a version in the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionState {
+    /// It can be read.
+    Live,
+    /// It is hidden, and can be had back.
+    Deleted,
+    /// Its value is gone for good.
+    Destroyed,
+    /// It never was, or the engine keeps it no longer.
+    Absent,
+}
+
 /// An engine that is reached over the network. Every call is bounded in time.
 ///
 /// Errors are `engine-unavailable` where it does not answer and `engine-fault` where it refuses or
@@ -53,6 +68,9 @@ pub trait RemoteEngine: Send + Sync {
 
     /// Number of the newest version, deleted ones included; 0 where none was ever written.
     async fn newest(&self, place: &Place) -> Result<u64>;
+
+    /// What has become of a version.
+    async fn state(&self, place: &Place, version: u64) -> Result<VersionState>;
 
     /// Marks versions deleted; they can be undeleted.
     async fn delete(&self, place: &Place, versions: &[u64]) -> Result<()>;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Place, Secrets, no_such,
+    Place, Secrets, VersionState, no_such,
     place::Home,
     rows::{DELETED, DESTROYED, LIVE, SecretRow, VersionRow, secret, secret_in, version, version_in},
     secret_of,
@@ -55,6 +55,15 @@ impl Removal {
         }
     }
 
+    /// Whether a version that is so in the engine has had it done to it.
+    pub(super) const fn is_done_in(self, state: VersionState) -> bool {
+        match self {
+            Self::Delete => !matches!(state, VersionState::Live),
+            Self::Undelete => matches!(state, VersionState::Live),
+            Self::Destroy => matches!(state, VersionState::Destroyed | VersionState::Absent),
+        }
+    }
+
     fn draft(self, at: &SecretRef, number: i64) -> Draft {
         Draft::act(self.entry()).secret(&at.environment, &at.name).with("version", number)
     }
@@ -102,6 +111,7 @@ impl Secrets {
                     team: environment.owner.clone(),
                     protected: environment.protected,
                     by: permit.principal().to_string(),
+                    place: place.clone(),
                     op: Op::Remove { removal, number, engine_version },
                 };
                 let intent = self.begin(permit, pending.clone(), removal.draft(&at, number), None).await?;
@@ -140,6 +150,11 @@ impl Unit for Remove {
 /// Notes the state that a removal leads to. The secret is current only where its newest version lives.
 pub(super) async fn mark(work: &mut Work<'_>, at: &SecretRef, number: i64, removal: Removal) -> Result<()> {
     let row: SecretRow = secret_in(work, at).await?.ok_or_else(|| no_such(at))?;
+    let found = version_in(work, row.id()?, number).await?.ok_or_else(|| no_version(at, number))?;
+    // What is learned late never brings back what was destroyed meanwhile.
+    if found.state == DESTROYED {
+        return Ok(());
+    }
     work.execute(
         sql("UPDATE versions SET state = $3 WHERE secret = $1 AND number = $2")
             .bind(row.id.as_str())

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Made, RemoteEngine, Removal, Secrets,
+    Made, Place, RemoteEngine, Removal, Secrets,
     exposure::{How, note},
     place::Home,
     remove::mark,
@@ -39,6 +39,8 @@ pub(super) struct Pending {
     pub(super) protected: bool,
     /// Whoever began it, as the log names her.
     pub(super) by: String,
+    /// Where it is done: files may move the secret before the outcome is known.
+    pub(super) place: Place,
     pub(super) op: Op,
 }
 
@@ -165,40 +167,51 @@ impl Secrets {
     /// A problem of the database. What the engine keeps from being known is said, and looked into again.
     pub async fn look_into_unknown(&self) -> Result<usize> {
         let before = self.it.ambient.now().before(UNDER_WAY);
-        let rows: Vec<(String, String)> = self
-            .it
-            .database
-            .fetch_all(
-                sql("SELECT id, body FROM intents WHERE room = $1 AND state IN ('open', 'unknown') \
-                     AND opened_at <= $2 ORDER BY opened_at LIMIT 100")
-                .bind(ROOM)
-                .bind(before),
-            )
-            .await?;
-        let mut settled = 0;
-        for (id, body) in rows {
-            // One that cannot be looked into must not keep the others waiting.
-            match self.look_into(&id, &body).await {
-                Ok(()) => settled += 1,
-                Err(problem) => tracing::warn!(%problem, intent = id, "a change could not be looked into"),
+        let (mut settled, mut last) = (0, String::new());
+        loop {
+            let rows: Vec<(String, String)> = self
+                .it
+                .database
+                .fetch_all(
+                    sql("SELECT id, body FROM intents WHERE room = $1 AND state IN ('open', 'unknown') \
+                         AND opened_at <= $2 AND id > $3 ORDER BY id LIMIT 100")
+                    .bind(ROOM)
+                    .bind(before)
+                    .bind(last.as_str()),
+                )
+                .await?;
+            let Some((id, _)) = rows.last() else { return Ok(settled) };
+            last.clone_from(id);
+            for (id, body) in rows {
+                // One that cannot be looked into must not keep the others waiting.
+                match self.look_into(&id, &body).await {
+                    Ok(()) => settled += 1,
+                    Err(problem) => {
+                        tracing::warn!(%problem, intent = id, "a change could not be looked into");
+                    }
+                }
             }
         }
-        Ok(settled)
     }
 
     async fn look_into(&self, id: &str, body: &str) -> Result<()> {
         let intent: IntentId = id.parse().map_err(|_| Problem::internal("a stored id cannot be read"))?;
         let pending: Pending =
             serde_json::from_str(body).map_err(|_| Problem::internal("a stored intent cannot be read"))?;
-        let declared = self.it.catalog.snapshot().await?;
-        let home = self.home(&declared, &pending.at)?;
-        let finding = self.look(&home, &pending).await?;
+        let engine = self.it.remote.clone().ok_or_else(|| {
+            Problem::new(
+                ProblemKind::InvalidConfiguration,
+                format!("a change of '{}' began in an engine that this server does not have now", pending.at),
+            )
+        })?;
+        let finding = self.look(engine.as_ref(), &pending).await?;
+        let home = Home::Remote { engine, place: pending.place.clone(), writable: true };
         self.note_outcome(intent, &home, pending, finding).await.map(drop)
     }
 
     /// Compares what was meant with what is there.
-    async fn look(&self, home: &Home, pending: &Pending) -> Result<Finding> {
-        let Home::Remote { engine, place, .. } = home else { return Ok(Finding::NotDone) };
+    async fn look(&self, engine: &dyn RemoteEngine, pending: &Pending) -> Result<Finding> {
+        let place = &pending.place;
         match &pending.op {
             Op::Write { engine_version, fingerprint, .. } => {
                 if engine.newest(place).await? < *engine_version {
@@ -208,10 +221,10 @@ impl Secrets {
                 let is_ours = stored.is_some_and(|it| self.it.keys.fingerprint(&it.value) == *fingerprint);
                 Ok(if is_ours { Finding::Done } else { Finding::NotDone })
             }
-            // Doing it again does nothing more.
+            // It is only looked at, never done now: whoever began it may be gone.
             Op::Remove { removal, engine_version, .. } => {
-                remove_in(engine.as_ref(), place, *removal, *engine_version).await?;
-                Ok(Finding::Done)
+                let state = engine.state(place, *engine_version).await?;
+                Ok(if removal.is_done_in(state) { Finding::Done } else { Finding::NotDone })
             }
         }
     }

@@ -149,6 +149,7 @@ impl Secrets {
             team: new.environment.owner.clone(),
             protected: new.environment.protected,
             by: permit.principal().to_string(),
+            place: place.clone(),
             op: Op::Write {
                 engine_version: expected + 1,
                 fingerprint: self.it.keys.fingerprint(&new.value),

@@ -59,6 +59,7 @@ impl Loops {
         tasks.spawn(named("broker", self.broker.run(token.clone())));
         tasks.spawn(named("secrets", self.secrets.run(token.clone())));
         tasks.spawn(named("notify", self.sender.run(log.watch(), token.clone())));
+        tasks.spawn(named("metrics", api::upkeep(token.clone())));
         tasks.spawn(named("signer", signed(self.signer, log.watch(), token.clone())));
         if let Some(vault) = self.vault {
             tasks.spawn(named("vault", async move { vault.run(token).await }));

@@ -1,5 +1,7 @@
 //! The KV engine, version 2: one secret's versions.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use rustify::Endpoint;
 use serde::Deserialize;
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::{
     base::{Problem, ProblemKind, Result, SecretValue},
-    secrets::{Place, Stored},
+    secrets::{Place, Stored, VersionState},
 };
 
 #[derive(Deserialize)]
@@ -32,8 +34,27 @@ struct Version {
 }
 
 #[derive(Deserialize)]
-struct Newest {
+struct Metadata {
     current_version: u64,
+    #[serde(default)]
+    versions: BTreeMap<u64, VersionMetadata>,
+}
+
+#[derive(Deserialize)]
+struct VersionMetadata {
+    /// Empty where it is not deleted.
+    deletion_time: String,
+    destroyed: bool,
+}
+
+impl VersionMetadata {
+    fn state(&self) -> VersionState {
+        match (self.destroyed, self.deletion_time.is_empty()) {
+            (true, _) => VersionState::Destroyed,
+            (false, false) => VersionState::Deleted,
+            (false, true) => VersionState::Live,
+        }
+    }
 }
 
 impl Vault {
@@ -82,17 +103,27 @@ impl Vault {
     }
 
     pub(super) async fn newest_version(&self, place: &Place) -> Result<u64> {
+        Ok(self.metadata(place).await?.map_or(0, |it| it.current_version))
+    }
+
+    pub(super) async fn version_state(&self, place: &Place, version: u64) -> Result<VersionState> {
+        let found = self.metadata(place).await?;
+        let found = found.as_ref().and_then(|it| it.versions.get(&version));
+        Ok(found.map_or(VersionState::Absent, VersionMetadata::state))
+    }
+
+    async fn metadata(&self, place: &Place) -> Result<Option<Metadata>> {
         let at = self.at(place)?;
         let path = at.below("metadata");
         let answer = self.ask(&path, &ReadSecretMetadataRequest { mount: at.mount, path: at.path }).await?;
         if answer.is_absence() {
-            return Ok(0);
+            return Ok(None);
         }
         if !answer.is_success() {
             return Err(self.refused(&path, &answer));
         }
-        let newest = answer.data::<Newest>().map(|it| it.current_version);
-        newest.ok_or_else(|| self.nonsense(&path, "there is no version in the answer"))
+        let found = answer.data::<Metadata>();
+        found.map(Some).ok_or_else(|| self.nonsense(&path, "there is no version in the answer"))
     }
 
     pub(super) async fn write_version(

@@ -35,7 +35,7 @@ use self::{
     session::Held,
     transport::Transport,
 };
-use super::{Place, RemoteEngine, Stored};
+use super::{Place, RemoteEngine, Stored, VersionState};
 use crate::base::{Ambient, Problem, Result, SecretValue, config::VaultConfig};
 
 /// How long a call takes at the longest, signing in included.
@@ -123,6 +123,10 @@ impl RemoteEngine for Vault {
 
     async fn newest(&self, place: &Place) -> Result<u64> {
         self.bounded(&self.shown(place), self.newest_version(place)).await
+    }
+
+    async fn state(&self, place: &Place, version: u64) -> Result<VersionState> {
+        self.bounded(&self.shown(place), self.version_state(place, version)).await
     }
 
     async fn delete(&self, place: &Place, versions: &[u64]) -> Result<()> {
