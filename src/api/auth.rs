@@ -16,6 +16,9 @@ use crate::{
 /// The header in which a page's script would send the token that its forms carry.
 const CSRF_HEADER: &str = "x-csrf-token";
 
+/// By which a browser says where a request comes from (W3C Fetch Metadata).
+const FETCH_SITE: &str = "sec-fetch-site";
+
 /// An authenticated caller: by `Authorization: Bearer TOKEN` (RFC 6750), else by the session cookie of a
 /// browser. What changes something by cookie has to come from one of our own pages.
 pub struct Auth(pub Caller);
@@ -33,12 +36,22 @@ impl FromRequestParts<Arc<App>> for Auth {
                 .remedy("Sign in: `portctl login --server URL`.")
         })?;
         let caller = app.identity.authenticate(token, network).await?;
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        refuse_foreign_navigation(text(FETCH_SITE))?;
         if !parts.method.is_safe() {
-            let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
             let (token, origin) = (text(CSRF_HEADER), text(header::ORIGIN.as_str()));
             app.identity.check_post(&caller, token, origin).await?;
         }
         Ok(Self(caller))
+    }
+}
+
+/// A link on another site must not make somebody reveal a value, be it only to herself.
+fn refuse_foreign_navigation(site: Option<&str>) -> Result<()> {
+    match site {
+        None | Some("same-origin" | "none") => Ok(()),
+        Some(_) => Err(Problem::new(ProblemKind::Denied, "another site led here, with your session")
+            .remedy("Open the address yourself.")),
     }
 }
 

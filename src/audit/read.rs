@@ -180,9 +180,12 @@ impl Entry {
     fn new(row: &EntryRow, opened: &Opened) -> Result<Self> {
         let field = |name: &str| opened.field(name).map(str::to_owned);
         let mut payload = opened.payload().map_err(|why| super::opened::entry_altered(row.index(), &why))?;
-        payload.remove("at");
-        payload.remove("scope");
-        payload.remove("request");
+        // By what the entry commits to; the columns beside it are only there to search by.
+        let mut taken = |name: &str| match payload.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let (at, scope, request) = (taken("at"), taken("scope"), taken("request"));
         Ok(Self {
             index: row.index(),
             time: Timestamp::from_millis(row.time),
@@ -192,9 +195,9 @@ impl Entry {
             actor: field("actor"),
             subject: field("subject"),
             resource: field("resource"),
-            at: row.place(),
-            scope: row.scope.clone(),
-            request: row.request.clone(),
+            at,
+            scope,
+            request,
             reason: field("reason"),
             network: field("network"),
             payload,

@@ -521,11 +521,11 @@ impl ExportCheck {
                 return Err(cut_off(self.checkpoint.size, self.tree.size()));
             }
             self.tree.compare(&self.checkpoint)?;
-            let unsaid = self.counted.to_look_at.iter().find(|(_, by)| !self.forgot.contains(by));
-            if let Some((index, by)) = unsaid {
-                let why = format!("entry {by} does not say that an opening was forgotten");
-                return Err(entry_altered(*index, &why));
-            }
+        }
+        let unsaid = self.counted.to_look_at.iter().find(|(_, by)| !self.forgot.contains(by));
+        if let Some((index, by)) = unsaid {
+            let why = format!("entry {by} is not here to say that an opening was forgotten");
+            return Err(entry_altered(*index, &why));
         }
         self.counted.refuse_missing()?;
         let Counted { present, forgotten, missing, .. } = self.counted;

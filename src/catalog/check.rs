@@ -33,6 +33,8 @@ pub(super) struct World<'a> {
     /// all things for each thing, because this runs while the log waits.
     aliases: BTreeMap<(&'a str, &'a str), &'a Name>,
     secrets: BTreeMap<(&'a Name, &'a Name, &'a str), &'a Name>,
+    /// The first application that declares each place in the engine.
+    places: BTreeMap<(&'a str, &'a str, &'a str), &'a Name>,
 }
 
 impl<'a> World<'a> {
@@ -43,11 +45,18 @@ impl<'a> World<'a> {
     ) -> Self {
         let key = |it: Thing<'a>| ((it.object.kind(), it.object.name()), it);
         let things: BTreeMap<_, _> = things.into_iter().map(key).collect();
-        let (mut aliases, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+        let (mut aliases, mut secrets, mut places) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for thing in things.values() {
             match thing.object {
                 Object::Group(it) => {
                     aliases.entry((it.provider.as_str(), it.id.as_str())).or_insert(&it.name);
+                }
+                Object::Application(it) => {
+                    for at in it.secrets.iter().map(|it| &it.at) {
+                        places
+                            .entry((at.mount.as_str(), at.path.as_str(), at.field.as_str()))
+                            .or_insert(&it.name);
+                    }
                 }
                 Object::Delivery(it) => {
                     secrets.entry((&it.cluster, &it.namespace, it.secret.as_str())).or_insert(&it.name);
@@ -55,7 +64,7 @@ impl<'a> World<'a> {
                 _ => {}
             }
         }
-        Self { things, unread, aliases, secrets }
+        Self { things, unread, aliases, secrets, places }
     }
 
     /// Everything that is not right.

@@ -42,6 +42,11 @@ impl Home {
     }
 }
 
+/// Whether a mount is another, or lies below it.
+fn is_within(mount: &str, other: &str) -> bool {
+    mount.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl Secrets {
     /// Where a secret lives by what files declare now.
     pub(super) fn home(&self, declared: &Snapshot, at: &SecretRef) -> Result<Home> {
@@ -58,6 +63,13 @@ impl Secrets {
                 place: Place::Ours(at.clone()),
                 writable: true,
             }),
+            (Some(engine), Some(external)) if is_within(&external.at.mount, engine.own_mount()) => {
+                Err(Problem::new(
+                    ProblemKind::ManagedByFiles,
+                    format!("files declare that '{at}' lives in Port Control's own mount, where each secret has its own place"),
+                )
+                .remedy("Share the secret instead: `shares` in its owner's Application."))
+            }
             (Some(engine), Some(external)) => Ok(Home::Remote {
                 engine: Arc::clone(engine),
                 place: Place::Foreign {

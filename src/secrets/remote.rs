@@ -53,6 +53,9 @@ pub enum VersionState {
 /// answers nonsense; they name the engine and the path, never a value or a token.
 #[async_trait]
 pub trait RemoteEngine: Send + Sync {
+    /// The mount that is ours alone.
+    fn own_mount(&self) -> &str;
+
     /// Its name in entries and problems: `vault`.
     fn name(&self) -> &'static str;
 

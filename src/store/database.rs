@@ -171,6 +171,7 @@ impl Database {
     /// # Errors
     /// See [`StoreError`]; within seconds, whatever the database does.
     pub async fn fetch_all<T: Row>(&self, query: Query) -> Result<Vec<T>, StoreError> {
+        query.check()?;
         patiently(|| async {
             let query = query.clone();
             match &self.0 {
@@ -190,6 +191,7 @@ impl Database {
     /// # Errors
     /// See [`StoreError`]; within seconds, whatever the database does.
     pub async fn fetch_optional<T: Row>(&self, query: Query) -> Result<Option<T>, StoreError> {
+        query.check()?;
         patiently(|| async {
             let query = query.clone();
             match &self.0 {
@@ -222,6 +224,7 @@ impl Database {
                 .iter()
                 .any(|start| text.trim_start().starts_with(start.as_str()));
         assert!(is_about, "a statement about {table} has to begin with its name");
+        query.check()?;
         let writing = async {
             Ok(match &self.0 {
                 Pools::Sqlite { write, .. } => statement_of!(query).execute(write).await?.rows_affected(),

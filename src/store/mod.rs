@@ -38,6 +38,9 @@ pub enum StoreError {
     /// believes about the database can be trusted from here on.
     #[error("the disk failed under the database: {0}")]
     Broken(String),
+    /// A text holds U+0000, which only one of the two databases would take.
+    #[error("a text holds the character U+0000, which nothing here may hold")]
+    Nul,
     /// Anything else: a fault of ours.
     #[error("the database refused: {0}")]
     Refused(String),
@@ -115,6 +118,7 @@ impl From<StoreError> for Problem {
                 Self::new(ProblemKind::NotRecorded, error.to_string())
                     .remedy("Give the database more room; `port-control check` says how much there is.")
             }
+            StoreError::Nul => Self::invalid(error.to_string()).remedy("Leave that character out."),
             StoreError::Refused(_) => Self::internal(error.to_string()),
         }
     }

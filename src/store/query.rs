@@ -2,6 +2,7 @@
 
 use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
 
+use super::StoreError;
 use crate::base::{EnvironmentRef, Name, SecretName, SecretRef, Timestamp, ids};
 
 /// A row type that both databases can fill: derive [`sqlx::FromRow`] on a struct of `String`, `i64`,
@@ -47,6 +48,12 @@ impl Query {
     #[must_use]
     pub fn composed(text: String, args: Vec<Arg>) -> Self {
         Self { text: Text::Composed(text), args }
+    }
+
+    /// Refuses what only one of the two databases would take (invariant 9).
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let has_nul = |arg: &Arg| matches!(arg, Arg::Text(Some(text)) if text.contains('\0'));
+        if self.args.iter().any(has_nul) { Err(StoreError::Nul) } else { Ok(()) }
     }
 
     /// Adds the next argument: the first is `$1`.

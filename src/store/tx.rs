@@ -77,6 +77,7 @@ impl WriteTx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn execute(&mut self, query: Query) -> Result<u64, StoreError> {
+        query.check()?;
         Ok(match self {
             Self::Sqlite(tx) => statement_of!(query).execute(tx.connection()?).await?.rows_affected(),
             Self::Postgres(tx) => statement_of!(query).execute(tx.connection()?).await?.rows_affected(),
@@ -88,6 +89,7 @@ impl WriteTx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn fetch_all<T: Row>(&mut self, query: Query) -> Result<Vec<T>, StoreError> {
+        query.check()?;
         Ok(match self {
             Self::Sqlite(tx) => rows_of!(query).fetch_all(tx.connection()?).await?,
             Self::Postgres(tx) => rows_of!(query).fetch_all(tx.connection()?).await?,
@@ -99,6 +101,7 @@ impl WriteTx {
     /// # Errors
     /// See [`StoreError`].
     pub async fn fetch_optional<T: Row>(&mut self, query: Query) -> Result<Option<T>, StoreError> {
+        query.check()?;
         Ok(match self {
             Self::Sqlite(tx) => rows_of!(query).fetch_optional(tx.connection()?).await?,
             Self::Postgres(tx) => rows_of!(query).fetch_optional(tx.connection()?).await?,

@@ -16,6 +16,7 @@ use crate::{
     api::{App, Auth},
     audit::read::{Export, Reader},
     base::Problem,
+    identity::Caller,
     policy::{Action, Resource},
 };
 
@@ -53,19 +54,38 @@ async fn export(
         })
         .await?;
     let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::from_stream(stream::unfold(Some(export), piece))).into_response())
+    let under_way = UnderWay { app, caller, export };
+    Ok((headers, Body::from_stream(stream::unfold(Some(under_way), UnderWay::piece))).into_response())
 }
 
-/// The next lines. What goes wrong on the way breaks the answer off, so that nobody takes it for whole.
-async fn piece(export: Option<Export>) -> Option<(Result<String, Problem>, Option<Export>)> {
-    let mut export = export?;
-    match export.next().await {
-        Ok(Some(lines)) => Some((Ok(lines), Some(export))),
-        Ok(None) => None,
-        Err(problem) => {
-            tracing::error!(%problem, "an export of the log was broken off");
-            Some((Err(problem), None))
+/// An export, and whose it is.
+struct UnderWay {
+    app: Arc<App>,
+    caller: Caller,
+    export: Export,
+}
+
+impl UnderWay {
+    /// The next lines. What goes wrong on the way breaks the answer off, so that nobody takes it for whole.
+    async fn piece(this: Option<Self>) -> Option<(Result<String, Problem>, Option<Self>)> {
+        let mut this = this?;
+        match this.next().await {
+            Ok(Some(lines)) => Some((Ok(lines), Some(this))),
+            Ok(None) => None,
+            Err(problem) => {
+                tracing::warn!(%problem, "an export of the log was broken off");
+                Some((Err(problem), None))
+            }
         }
+    }
+
+    /// The right to read the log may end before the export does.
+    async fn next(&mut self) -> Result<Option<String>, Problem> {
+        if self.app.stop.is_cancelled() {
+            return Err(Problem::internal("the server was told to stop"));
+        }
+        self.app.gate.authorize(&self.caller, Action::ReadLog, Resource::Log).await?;
+        self.export.next().await
     }
 }
 

@@ -18,14 +18,16 @@ use crate::{
     policy::{Action, Denial},
 };
 
-/// How many denials of one principal and action are recorded each by itself within [`WINDOW`].
+/// How many denials of one principal, action and resource are recorded each by itself within [`WINDOW`].
 const EACH: u32 = 20;
+/// How many are told apart at a time.
+const MOST_WINDOWS: usize = 4096;
 /// For how long they are counted together.
 const WINDOW: Duration = Duration::from_mins(1);
 
 /// Who was refused what, and how often of late.
 #[derive(Default)]
-pub(super) struct Denials(Mutex<HashMap<(String, Action), Window>>);
+pub(super) struct Denials(Mutex<HashMap<(String, Action, String), Window>>);
 
 struct Window {
     since: Timestamp,
@@ -36,14 +38,19 @@ struct Window {
 }
 
 impl Denials {
-    fn windows(&self) -> MutexGuard<'_, HashMap<(String, Action), Window>> {
+    fn windows(&self) -> MutexGuard<'_, HashMap<(String, Action, String), Window>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is to be recorded now: the denial, or nothing where it was counted.
     pub(super) fn admit(&self, denial: Denial, now: Timestamp) -> Option<RecordDenial> {
-        let key = (denial.principal().to_string(), denial.action());
+        let (principal, action) = (denial.principal().to_string(), denial.action());
         let mut windows = self.windows();
+        let mut key = (principal, action, denial.resource().to_string());
+        // Whoever tries very many things is counted for all of them together.
+        if !windows.contains_key(&key) && windows.len() >= MOST_WINDOWS {
+            key.2 = String::new();
+        }
         let window =
             windows.entry(key).or_insert(Window { since: now, recorded: 0, counted: 0, newest: None });
         if window.recorded < EACH {

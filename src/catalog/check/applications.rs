@@ -113,6 +113,12 @@ impl At<'_, '_> {
             self.wrong(&path, format!("'{}' is there twice", secret.name), "Keep one of the two.");
         }
         let at = &secret.at;
+        let first = self.world.places.get(&(at.mount.as_str(), at.path.as_str(), at.field.as_str())).copied();
+        if let Some(first) = first.filter(|it| **it != owner.name) {
+            let message = format!("the application '{first}' declares the same place in the engine");
+            let remedy = "Declare it there alone, and share it: `shares`.";
+            self.wrong(&["secrets", index, "at"], message, remedy);
+        }
         for (key, text, slashes) in
             [("mount", &at.mount, true), ("path", &at.path, true), ("field", &at.field, false)]
         {

@@ -200,6 +200,29 @@ async fn abuse_22_a_command_lines_code_is_good_once_and_only_with_its_verifier()
 }
 
 #[tokio::test]
+async fn only_a_browsers_session_lets_a_command_line_in_and_no_longer_than_itself() {
+    let bench = Bench::new(Vec::new()).await;
+    let verifier = SecretValue::from(VERIFIER.to_owned());
+    let (caller, login, code) = clicked(&bench).await;
+    let session = bench.identity.exchange_login(login, &code, &verifier, None).await.unwrap();
+    let permit = bench.permit(caller.person, Action::SeeOwn, Resource::Own).await;
+    let all = bench.identity.list_sessions(&permit, caller.person).await.unwrap();
+    assert!(all.iter().all(|it| it.ends_at == session.ends_at), "it ends with the browser's: {all:?}");
+
+    let by_command_line = Caller { session: session.id, ..caller.clone() };
+    let wish = LoginWish {
+        challenge: challenge_of(VERIFIER),
+        port: 50_000,
+        state: "0123456789abcdef".to_owned(),
+        machine: "another".to_owned(),
+    };
+    let login = bench.identity.begin_login(wish, None).await.unwrap();
+    let permit = bench.permit(caller.person, Action::SignInCli, Resource::Own).await;
+    let refused = bench.identity.approve_login(permit, &by_command_line, login.id).await.unwrap_err();
+    assert!(refused.is(ProblemKind::SignInRefused), "{refused}");
+}
+
+#[tokio::test]
 async fn a_command_line_is_not_signed_in_once_the_browser_is_signed_out() {
     let bench = Bench::new(Vec::new()).await;
     let verifier = SecretValue::from(VERIFIER.to_owned());

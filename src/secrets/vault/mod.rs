@@ -113,6 +113,10 @@ impl RemoteEngine for Vault {
         "vault"
     }
 
+    fn own_mount(&self) -> &str {
+        self.config.mount.trim_matches('/')
+    }
+
     async fn read(&self, place: &Place, version: Option<u64>) -> Result<Option<Stored>> {
         self.bounded(&self.shown(place), self.read_version(place, version)).await
     }

@@ -30,6 +30,7 @@ pub async fn the_main_job(house: &House) -> Result<()> {
     declare::plan_and_apply(house, &ada)?;
     let mut cast = join::everybody(house, ada).await?;
     declare::only_administrators(&cast)?;
+    begin::recovery_reaches_no_secret(house)?;
     deliver::waits_for_values(house, &cast.dana).await?;
     keep::a_sandbox(&cast.dana, &cast.omar)?;
     data::copies_shares_and_places(house, &cast).await?;
