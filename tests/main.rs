@@ -7,6 +7,7 @@ mod engines;
 mod log;
 mod peers;
 mod programs;
+mod races;
 mod rules;
 mod story;
 mod support;
@@ -26,6 +27,7 @@ const MODULES: &[Trials] = &[
     engines::trials,
     log::trials,
     programs::trials,
+    races::trials,
     rules::trials,
     story::trials,
     support::trials,

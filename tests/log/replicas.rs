@@ -38,12 +38,24 @@ async fn sites(given: &Given, count: usize) -> Result<Vec<Site>> {
 
 async fn one_log(given: Given) -> Result<()> {
     let sites = sites(&given, 3).await?;
-    let names: Vec<String> = (0..900).map(|n| format!("n{n}")).collect();
-    let units = names.iter().enumerate().map(|(n, name)| sites[n % 3].note_and(name, Does::Count));
-    let answers: Vec<_> = names.iter().cloned().zip(join_all(units).await).collect();
-    check_answers(&sites[0], &answers).await?;
-    let failed = answers.iter().filter(|(_, answer)| answer.is_err()).count();
-    ensure!(failed == 0, "{failed} of 900 were not recorded");
+    let mut names: Vec<String> = (0..900).map(|n| format!("n{n}")).collect();
+    // On a machine that is busy besides, some are refused after their two seconds, and tried again.
+    for round in 0..5 {
+        let units = names.iter().enumerate().map(|(n, name)| sites[n % 3].note_and(name, Does::Count));
+        let answers: Vec<_> = names.iter().cloned().zip(join_all(units).await).collect();
+        check_answers(&sites[0], &answers).await?;
+        names.clear();
+        for (name, _) in answers.into_iter().filter(|(_, answer)| answer.is_err()) {
+            // One whose outcome was unknown may be there all the same.
+            if !sites[0].has(&name).await? {
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            break;
+        }
+        ensure!(round < 4, "{} were not recorded in five rounds", names.len());
+    }
     for (place, entry) in walk(&sites[0].database).await?.iter().enumerate() {
         ensure!(entry.payload["count"] == place + 1, "the order of the log is not that of commits");
     }

@@ -1,7 +1,7 @@
 //! What holds for all of the HTTP API and all pages, on a whole server.
 
 mod abuse;
-mod house;
+pub mod house;
 mod idempotency;
 mod openapi;
 mod permits;

@@ -38,5 +38,6 @@ pub async fn the_main_job(house: &House) -> Result<()> {
     deliver::follow_and_put_back(house, &cast).await?;
     leave::everything_dies(house, &mut cast).await?;
     prove::nothing_was_altered(&cast)?;
+    prove::no_value_was_told(house, &cast)?;
     prove::one_byte_is_noticed(house, &cast.aya).await
 }
