@@ -65,7 +65,7 @@ impl Pair {
 }
 
 /// One of two is done, and the other is refused by the one of these problems.
-fn one_of(answers: [Answer; 2], problems: &[&str]) -> Result<()> {
+fn one_of(answers: &[Answer; 2], problems: &[&str]) -> Result<()> {
     let done = answers.iter().filter(|it| it.status.is_success()).count();
     let refused = answers.iter().any(|it| problems.contains(&it.problem().as_str()));
     ensure!(done == 1 && refused, "{answers:?}");
@@ -81,7 +81,7 @@ async fn two_approvals(given: Given) -> Result<()> {
         let path = format!("/api/v1/requests/{id}/approve");
         let empty = json!({});
         let (a, b) = join(pair.one.post(&omar, &path, &empty), pair.other().post(&lena, &path, &empty)).await;
-        one_of([a?, b?], &["conflict", "facts-changed"]).with_context(|| format!("round {round}"))?;
+        one_of(&[a?, b?], &["conflict", "facts-changed"]).with_context(|| format!("round {round}"))?;
         let grants = pair.count("SELECT CAST(count(*) AS BIGINT) FROM grants").await?;
         ensure!(grants == round, "{grants} grants after {round} requests");
         end_grants(&pair.one).await?;
@@ -172,7 +172,7 @@ async fn last_administrator(given: Given) -> Result<()> {
                 .await;
         let (a, b) = (a?, b?);
         let left_stays = a.status.is_success();
-        one_of([a, b], &["conflict", "person-deactivated", "unauthenticated", "facts-changed", "denied"])?;
+        one_of(&[a, b], &["conflict", "person-deactivated", "unauthenticated", "facts-changed", "denied"])?;
         if !left_stays {
             left = second;
         }
@@ -197,7 +197,7 @@ async fn two_sets(given: Given) -> Result<()> {
         let (of_dana, of_omar) = (body("dana"), body("omar"));
         let (a, b) =
             join(pair.one.post(&dana, path, &of_dana), pair.other().post(&omar, path, &of_omar)).await;
-        one_of([a?, b?], &["precondition-failed", "facts-changed"])?;
+        one_of(&[a?, b?], &["precondition-failed", "facts-changed"])?;
         let versions = pair.count("SELECT CAST(count(*) AS BIGINT) FROM versions").await?;
         ensure!(versions == expected + 1, "{versions} versions after {expected}");
     }

@@ -110,10 +110,9 @@ impl House {
         config.push_str(&provider_section(&realm, &folder, port).await?);
         let webhook = Receiver::start().await?;
         write_private(&folder.path().join("webhook-secret"), webhook.secret.as_bytes())?;
-        config.push_str(&format!(
-            "[[webhooks]]\nurl = \"{}\"\nsecret_file = \"webhook-secret\"\n",
-            webhook.url
-        ));
+        for line in ["[[webhooks]]\nurl = \"", &webhook.url, "\"\nsecret_file = \"webhook-secret\"\n"] {
+            config.push_str(line);
+        }
         let mount = if combination.openbao {
             Some(engine(&peers, &folder, &mut config).await?)
         } else {

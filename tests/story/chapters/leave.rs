@@ -16,7 +16,7 @@ const KNOWN: [&str; 4] =
 pub async fn everything_dies(house: &House, cast: &mut Cast) -> Result<()> {
     hold(cast)?;
     suspend_and_resume(cast)?;
-    signed_out(cast).await?;
+    signed_out(cast)?;
     two_of_one_address(house, cast).await?;
     deactivate(house, cast).await?;
     no_way_back(house, cast).await?;
@@ -62,7 +62,7 @@ fn suspend_and_resume(cast: &Cast) -> Result<()> {
 }
 
 /// A session is ended by its owner, and all of somebody's by an administrator.
-async fn signed_out(cast: &mut Cast) -> Result<()> {
+fn signed_out(cast: &mut Cast) -> Result<()> {
     let omar = &mut cast.omar;
     let sessions = omar.reads("session list")?;
     let browsers = sessions.as_array().into_iter().flatten().filter(|it| it["kind"] == "browser");
@@ -82,7 +82,7 @@ async fn signed_out(cast: &mut Cast) -> Result<()> {
 async fn two_of_one_address(house: &House, cast: &Cast) -> Result<()> {
     for name in ["Twin", "Twain"] {
         let mut person = crate::peers::Person::new(name, &["kitchen"]);
-        person.email = "twins@example.com".to_owned();
+        "twins@example.com".clone_into(&mut person.email);
         house.realm.put_person(&person).await?;
         let login = if name == "Twin" { "twin" } else { "twain" };
         let mut browser = Person::new(house, login)?.browser;
