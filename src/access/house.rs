@@ -98,7 +98,7 @@ impl Unit for Seed {
 }
 
 pub(crate) struct House {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub(crate) database: Database,
     pub(crate) log: Log,
     pub(crate) clock: Arc<ManualClock>,
@@ -169,9 +169,14 @@ impl House {
             Outbox::new(&[webhook]),
             "https://port.example.com/",
         );
-        let house = Self { _folder: folder, database, log, clock, ambient, catalog, services, requests };
+        let house = Self { folder, database, log, clock, ambient, catalog, services, requests };
         house.declare().await;
         house
+    }
+
+    /// Where its database lies.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     async fn declare(&self) {

@@ -17,6 +17,8 @@ mod reveal;
 mod rotate;
 mod rows;
 mod settle;
+#[cfg(test)]
+mod tests;
 pub mod vault;
 mod write;
 

@@ -276,8 +276,27 @@ impl Unit for Begin {
     async fn run(&self, work: &mut Work<'_>) -> Result<IntentId> {
         let at = &self.pending.at;
         expect_newest(secret_in(work, at).await?.as_ref(), at, self.expect)?;
+        expect_settled(work, at).await?;
         let body = serde_json::to_value(&self.pending).map_err(|e| Problem::internal(e.to_string()))?;
         work.open_intent(ROOM, &at.to_string(), &body, self.draft.clone()).await
+    }
+}
+
+/// Refuses while another change of the secret has no outcome: versions are numbered in the order in which
+/// the engine has them, and looking into an older change never undoes a newer one.
+async fn expect_settled(work: &mut Work<'_>, at: &SecretRef) -> Result<()> {
+    let under_way: Option<(String,)> = work
+        .fetch_optional(
+            sql("SELECT id FROM intents \
+                 WHERE room = $1 AND subject = $2 AND state IN ('open', 'unknown') LIMIT 1")
+            .bind(ROOM)
+            .bind(at.to_string()),
+        )
+        .await?;
+    match under_way {
+        None => Ok(()),
+        Some(_) => Err(Problem::conflict(format!("another change of '{at}' has no outcome yet"))
+            .remedy("Try again in a minute: what became of it is being looked into.")),
     }
 }
 
