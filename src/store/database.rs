@@ -18,8 +18,8 @@ use crate::base::time::Stopwatch;
 
 /// How long a connection is waited for.
 const ACQUIRE: Duration = Duration::from_secs(2);
-/// How long a read may take, on a database that answers.
-const READ: Duration = Duration::from_secs(5);
+/// How long a read may take: whoever asks is answered within two seconds, with a value or a problem.
+const READ: Duration = Duration::from_secs(2);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 

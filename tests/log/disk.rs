@@ -21,15 +21,15 @@ pub fn trials(_: &Arc<Peers>) -> Vec<Trial> {
 }
 
 /// A small disk of its own; unmounted with this value.
-struct SmallDisk {
-    path: PathBuf,
+pub struct SmallDisk {
+    pub path: PathBuf,
     // Last, so that it is removed after it was unmounted.
     _folder: tempfile::TempDir,
 }
 
 impl SmallDisk {
     /// Nothing where this machine does not let us mount one.
-    fn mount(megabytes: u32) -> Result<Option<Self>> {
+    pub fn mount(megabytes: u32) -> Result<Option<Self>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("disk");
         std::fs::create_dir(&path)?;
@@ -50,7 +50,7 @@ impl Drop for SmallDisk {
 }
 
 /// Takes all the room that is left.
-fn fill(folder: &Path) -> Result<PathBuf> {
+pub fn fill(folder: &Path) -> Result<PathBuf> {
     use std::io::Write as _;
     let path = folder.join("ballast");
     let mut file = std::fs::File::create(&path)?;

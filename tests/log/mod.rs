@@ -1,11 +1,11 @@
 //! The one way to write, under everything that can happen to it.
 
 mod check;
-mod disk;
+pub mod disk;
 mod outages;
 mod replicas;
 mod signing;
-mod site;
+pub mod site;
 mod writing;
 
 use std::sync::Arc;

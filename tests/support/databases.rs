@@ -27,6 +27,11 @@ impl Given {
         Ok(Self { url, peers, folder, postgres: None })
     }
 
+    /// A database that the test has somewhere itself.
+    pub fn elsewhere(peers: &Arc<Peers>, url: String) -> Result<Self> {
+        Ok(Self { url, peers: Arc::clone(peers), folder: tempfile::tempdir()?, postgres: None })
+    }
+
     async fn postgres(peers: Arc<Peers>) -> Result<Self> {
         let server = peers.postgres.as_ref().context("PostgreSQL was not started")?;
         let database = server.create_database("test").await?;

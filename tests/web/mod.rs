@@ -4,6 +4,7 @@ mod abuse;
 pub mod house;
 mod idempotency;
 mod openapi;
+mod outages;
 mod permits;
 mod records;
 mod routes;
@@ -22,6 +23,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         abuse::trials(peers),
         idempotency::trials(peers),
         openapi::trials(peers),
+        outages::trials(peers),
         permits::trials(peers),
         records::trials(peers),
         shell::trials(peers),

@@ -205,7 +205,8 @@ impl Writer {
     /// Sees to it that there is a log, and how far it has come.
     pub(super) async fn begin(&mut self) -> Result<()> {
         let mut tx = self.database.begin_write().await?;
-        rows::begin_empty(&mut tx, &self.head.borrow().clone()).await?;
+        let empty = self.head.borrow().clone();
+        rows::begin_empty(&mut tx, &empty).await?;
         let (_, head) = rows::take_head(&mut tx).await?;
         tx.commit().await?;
         self.head.send_replace(head);

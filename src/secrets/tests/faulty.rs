@@ -83,9 +83,10 @@ impl Faulty {
         change: impl FnOnce(&mut Versions) -> Result<T> + Send,
     ) -> Result<T> {
         let fault = self.faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
-        let answer = match fault.is_before() {
-            true => None,
-            false => Some(change(self.kept().entry(format!("{place:?}")).or_default())?),
+        let answer = if fault.is_before() {
+            None
+        } else {
+            Some(change(self.kept().entry(format!("{place:?}")).or_default())?)
         };
         match fault {
             Fault::None => answer.ok_or_else(|| Problem::internal("not reached")),

@@ -54,7 +54,7 @@ async fn check(room: &Room, engine: &Faulty) {
         .fetch_all(sql("SELECT number, engine_version FROM versions ORDER BY number"))
         .await
         .unwrap();
-    let expected: Vec<(i64, i64)> = (1..=engine.count(&place())).map(|n| (n as i64, n as i64)).collect();
+    let expected: Vec<(i64, i64)> = (1..).map(|n| (n, n)).take(engine.count(&place())).collect();
     assert_eq!(rows, expected);
 }
 
@@ -148,8 +148,6 @@ async fn play(seed: u64) {
 #[tokio::test]
 async fn random_histories_lose_nothing_and_record_nothing_twice() {
     for seed in 1..=HISTORIES {
-        println!("seed {seed}");
-        play(seed).await;
+        tokio::spawn(play(seed)).await.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     }
-    println!("{HISTORIES} histories of {STEPS} steps");
 }
