@@ -203,19 +203,25 @@ async fn forgotten(given: Given) -> Result<()> {
 async fn through_outages(given: Given) -> Result<()> {
     let house = House::open(&given).await?;
     let dana = house.example("dana").await?;
-    let attempts = (0..30).map(|number| until_told(&house, &dana, number));
-    let (told, disturbed) = tokio::join!(futures::future::try_join_all(attempts), disturb(&given));
-    disturbed?;
-    let repeated = told?.iter().filter(|tries| **tries > 1).count();
-    ensure!(repeated > 0, "nobody noticed the outage");
-    ensure!(versions(&house).await? == 30, "{} versions of 30", versions(&house).await?);
-    Ok(())
+    // The server tries again by itself where it can: it may take more than one outage until somebody has to.
+    for wave in 0..10 {
+        let numbers = wave * 30..(wave + 1) * 30;
+        let attempts = numbers.map(|number| until_told(&house, &dana, number));
+        let (told, disturbed) = tokio::join!(futures::future::try_join_all(attempts), disturb(&given));
+        disturbed?;
+        let (versions, all) = (versions(&house).await?, usize::try_from((wave + 1) * 30)?);
+        ensure!(versions == all, "{versions} versions of {all}");
+        if told?.iter().any(|tries| *tries > 1) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("nobody noticed ten outages")
 }
 
 /// How often it had to be said.
 async fn until_told(house: &House, dana: &Person, number: u32) -> Result<u32> {
     let (key, value) = (format!("k-{number}"), format!("hunter-{number}"));
-    tokio::time::sleep(Duration::from_millis(u64::from(number) * 40)).await;
+    tokio::time::sleep(Duration::from_millis(u64::from(number % 30) * 40)).await;
     for tries in 1..100 {
         let answer = set(house, dana, &key, &value).await?;
         let is_done = answer.status == 201 || answer.json()["recorded_at"].is_string();
