@@ -64,6 +64,22 @@ impl Catalog {
         Ok(fresh)
     }
 
+    /// What a person's permit was decided on, without asking the database again where it is known still.
+    /// Only for what ends in a unit of work: that one refuses where the version has moved since.
+    ///
+    /// # Errors
+    /// A problem of the database.
+    pub async fn of(&self, permit: &Permit) -> Result<Arc<Snapshot>> {
+        let rests_on = permit.rests_on();
+        // A permit of one of our own services rests on no version.
+        let is_persons = rests_on.session.is_some();
+        let known = self.cached.read().await.clone();
+        match known.filter(|it| is_persons && it.version == rests_on.catalog) {
+            Some(known) => Ok(known),
+            None => self.snapshot().await,
+        }
+    }
+
     /// What a set of files would change. Changes nothing.
     ///
     /// # Errors

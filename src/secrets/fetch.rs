@@ -65,6 +65,17 @@ impl Secrets {
         number: Option<i64>,
     ) -> Result<Fetched> {
         let row = secret(&self.it.database, at).await?;
+        self.fetch_row(declared, at, row, number).await
+    }
+
+    /// The same, of a secret that was read already.
+    pub(super) async fn fetch_row(
+        &self,
+        declared: &Snapshot,
+        at: &SecretRef,
+        row: Option<SecretRow>,
+        number: Option<i64>,
+    ) -> Result<Fetched> {
         let home = self.home(declared, at)?;
         let (which, value) = match (&home, number) {
             (Home::Embedded, number) => {

@@ -43,9 +43,11 @@ impl Secrets {
     /// no value has left.
     pub async fn reveal(&self, permit: Permit, number: Option<i64>) -> Result<Revealed> {
         let (_, at) = secret_of(&permit, Action::Reveal)?;
-        let declared = self.it.catalog.snapshot().await?;
-        let owner = self.resolve(&declared, &at).await?;
-        let fetched = self.fetch(&declared, &owner, number).await?;
+        let declared = self.it.catalog.of(&permit).await?;
+        let own = super::rows::secret(&self.it.database, &at).await?;
+        let owner = Self::owner_of(&declared, &at, own.is_some());
+        let row = if owner == at { own } else { super::rows::secret(&self.it.database, &owner).await? };
+        let fetched = self.fetch_row(&declared, &owner, row, number).await?;
         let mut told = self.tell(permit, How::Revealed, vec![(at.name.clone(), fetched)]).await?;
         told.pop().ok_or_else(|| no_such(&at))
     }
@@ -56,7 +58,7 @@ impl Secrets {
     /// As [`Self::reveal`].
     pub async fn run_values(&self, permit: Permit) -> Result<Vec<Revealed>> {
         let here = environment_of(&permit, Action::Run)?.at;
-        let declared = self.it.catalog.snapshot().await?;
+        let declared = self.it.catalog.of(&permit).await?;
         let fetched = self.fetch_all(&declared, &here).await?;
         self.tell(permit, How::Run, fetched).await
     }

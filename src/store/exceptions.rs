@@ -113,3 +113,29 @@ pub(super) async fn prepare_postgres(pool: &PgPool) -> Result<(), StoreError> {
     tx.commit().await?;
     Ok(())
 }
+
+/// `(?, ?), (?, ?)`: SQLite looks names of parameters up one by one, which many rows make slow.
+pub(super) fn sqlite_values(columns: usize, rows: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    vec![row; rows].join(", ")
+}
+
+/// `($1, $2), ($3, $4)`: PostgreSQL knows parameters by number alone.
+pub(super) fn postgres_values(columns: usize, rows: usize) -> String {
+    let row = |row: usize| {
+        let numbers: Vec<String> = (1..=columns).map(|n| format!("${}", row * columns + n)).collect();
+        format!("({})", numbers.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_a_parameter_for_each_column_of_each_row() {
+        assert_eq!(sqlite_values(2, 2), "(?, ?), (?, ?)");
+        assert_eq!(postgres_values(2, 2), "($1, $2), ($3, $4)");
+    }
+}

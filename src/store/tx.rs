@@ -3,7 +3,7 @@
 use sqlx::{Database as Backend, Postgres, Sqlite, pool::PoolConnection};
 
 use super::{
-    Query, Row, StoreError,
+    Arg, Query, Row, StoreError, exceptions,
     query::{rows_of, statement_of},
     sql,
 };
@@ -82,6 +82,23 @@ impl WriteTx {
             Self::Sqlite(tx) => statement_of!(query).execute(tx.connection()?).await?.rows_affected(),
             Self::Postgres(tx) => statement_of!(query).execute(tx.connection()?).await?.rows_affected(),
         })
+    }
+
+    /// Inserts many rows by one statement. `into` is `INSERT INTO table (columns)`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn insert(
+        &mut self,
+        into: &'static str,
+        columns: usize,
+        args: Vec<Arg>,
+    ) -> Result<u64, StoreError> {
+        let values = match self {
+            Self::Sqlite(_) => exceptions::sqlite_values(columns, args.len() / columns),
+            Self::Postgres(_) => exceptions::postgres_values(columns, args.len() / columns),
+        };
+        self.execute(Query::composed(format!("{into} VALUES {values}"), args)).await
     }
 
     /// All rows.

@@ -1,7 +1,9 @@
 //! The one way to write, under everything that can happen to it.
 
 mod check;
+mod crashes;
 pub mod disk;
+mod kills;
 mod outages;
 mod replicas;
 mod signing;
@@ -21,6 +23,8 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         replicas::trials(peers),
         outages::trials(peers),
         disk::trials(peers),
+        crashes::trials(peers),
+        kills::trials(peers),
         signing::trials(peers),
     ]
     .into_iter()

@@ -69,6 +69,13 @@ impl Server {
         self.child.id()
     }
 
+    /// Ends it as a power failure does: nothing of it runs any longer.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Asks it to end, and waits; its exit status.
     pub fn stop(&mut self) -> Result<std::process::ExitStatus> {
         Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;

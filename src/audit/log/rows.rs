@@ -4,7 +4,7 @@ use crate::{
     audit::{Edge, entry::Sealed},
     base::{Problem, ProblemKind, Result, Timestamp, ids::BatchId},
     store::{
-        Arg, Query, StoreError, WriteTx,
+        Arg, StoreError, WriteTx,
         exceptions::{HeadRow, lock_head},
         sql,
     },
@@ -18,7 +18,7 @@ const REMEMBERED: u64 = 1 << 18;
 const PRUNED_EVERY: u64 = 1 << 10;
 /// How many rows one statement inserts at most. Smaller numbers are powers of two, so that few
 /// statements have to be prepared.
-const ROWS_AT_ONCE: usize = 64;
+const ROWS_AT_ONCE: usize = 256;
 
 /// Locks the head and reads it.
 pub(super) async fn take_head(tx: &mut WriteTx) -> Result<(Edge, Head), Problem> {
@@ -60,8 +60,8 @@ pub(super) async fn append(tx: &mut WriteTx, first: u64, sealed: &[Sealed]) -> R
         let count = ROWS_AT_ONCE.min(1 << left.ilog2());
         let first = first + done as u64;
         let rows = &sealed[done..done + count];
-        tx.execute(entries_statement(first, rows)).await?;
-        tx.execute(openings_statement(first, rows)?).await?;
+        tx.insert(ENTRIES, 13, entries_rows(first, rows)).await?;
+        tx.insert(OPENINGS, 2, openings_rows(first, rows)?).await?;
         done += count;
     }
     Ok(())
@@ -69,8 +69,9 @@ pub(super) async fn append(tx: &mut WriteTx, first: u64, sealed: &[Sealed]) -> R
 
 const ENTRIES: &str = "INSERT INTO entries (idx, leaf, time, kind, action, decision, actor, subject, \
                        application, environment, secret, scope, request)";
+const OPENINGS: &str = "INSERT INTO openings (entry, body)";
 
-fn entries_statement(first: u64, rows: &[Sealed]) -> Query {
+fn entries_rows(first: u64, rows: &[Sealed]) -> Vec<Arg> {
     let mut args: Vec<Arg> = Vec::with_capacity(13 * rows.len());
     for (index, entry) in (first..).zip(rows) {
         let draft = &entry.draft;
@@ -90,26 +91,16 @@ fn entries_statement(first: u64, rows: &[Sealed]) -> Query {
             draft.request.as_deref().into(),
         ]);
     }
-    Query::composed(format!("{ENTRIES} VALUES {}", placeholders(rows.len(), 13)), args)
+    args
 }
 
-fn openings_statement(first: u64, rows: &[Sealed]) -> Result<Query, StoreError> {
+fn openings_rows(first: u64, rows: &[Sealed]) -> Result<Vec<Arg>, StoreError> {
     let mut args: Vec<Arg> = Vec::with_capacity(2 * rows.len());
     for (index, entry) in (first..).zip(rows) {
         let body = serde_json::to_string(&entry.openings).map_err(|e| StoreError::Refused(e.to_string()))?;
         args.extend([as_i64(index).into(), body.into()]);
     }
-    let text = format!("INSERT INTO openings (entry, body) VALUES {}", placeholders(rows.len(), 2));
-    Ok(Query::composed(text, args))
-}
-
-/// `($1, $2), ($3, $4)`.
-fn placeholders(rows: usize, columns: usize) -> String {
-    let row = |row: usize| {
-        let numbers: Vec<String> = (1..=columns).map(|n| format!("${}", row * columns + n)).collect();
-        format!("({})", numbers.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+    Ok(args)
 }
 
 /// Moves the head by compare-and-set: where size or root are not what was read, nobody commits.

@@ -98,6 +98,8 @@ struct Batch {
     id: BatchId,
     since: Stopwatch,
     tries: usize,
+    /// Whether one of them has refused: then each is run in a savepoint.
+    quarrels: bool,
     jobs: Vec<Job>,
     /// Those that found the transaction full.
     later: Vec<Job>,
@@ -239,7 +241,7 @@ impl Writer {
     /// Brings units to their end and answers them; those that are to come later are handed back.
     async fn settle(&mut self, jobs: Vec<Job>) -> Vec<Job> {
         let (id, since) = (self.ambient.id(), Stopwatch::start());
-        let mut batch = Batch { id, since, tries: 0, jobs, later: Vec::new() };
+        let mut batch = Batch { id, since, tries: 0, quarrels: false, jobs, later: Vec::new() };
         self.spare_the_reserve(&mut batch).await;
         while !batch.jobs.is_empty() {
             match self.attempt(&mut batch).await {
@@ -333,29 +335,15 @@ impl Writer {
         batch.refuse(|job| !job.takes_away(), &not_recorded("the disk is full"));
     }
 
-    /// One transaction up to its commit: the units, each in a savepoint, then their entries.
+    /// One transaction up to its commit: the units, then their entries.
     async fn prepare(&self, batch: &mut Batch) -> Result<Prepared, Failed> {
         let mut tx = self.database.begin_write().await?;
         let (mut edge, from) = rows::take_head(&mut tx).await?;
         let now = self.ambient.now().max(from.time);
-        let alone = batch.jobs.len() == 1;
-        let (mut sealed, mut done) = (Vec::new(), Vec::new());
-        for index in 0..batch.jobs.len() {
-            if batch.is_full() {
-                batch.put_off(index);
-                break;
-            }
-            let job = &mut batch.jobs[index];
-            let entries = if alone {
-                self.run_bounded(&mut tx, job, now).await?
-            } else {
-                self.run_in_savepoint(&mut tx, job, now).await?
-            };
-            if let Some(entries) = entries {
-                sealed.extend(entries);
-                done.push(index);
-            }
-        }
+        let (sealed, done) = match self.run_together(&mut tx, batch, now).await? {
+            Some(sealed) => (sealed, (0..batch.jobs.len()).collect()),
+            None => self.run_apart(&mut tx, batch, now).await?,
+        };
         let mut to = from.clone();
         if !done.is_empty() {
             rows::append(&mut tx, from.size, &sealed).await?;
@@ -367,6 +355,73 @@ impl Writer {
             rows::note_batch(&mut tx, &from, &to, batch.id).await?;
         }
         Ok(Prepared { tx, from, to, done })
+    }
+
+    /// Runs the units without a savepoint for each, which is most of what many small ones cost; nothing
+    /// where one of them refused: then nothing of this is left.
+    async fn run_together(
+        &self,
+        tx: &mut WriteTx,
+        batch: &mut Batch,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Sealed>>, Failed> {
+        if batch.quarrels || batch.jobs.len() < 2 {
+            return Ok(None);
+        }
+        tx.execute(sql("SAVEPOINT units")).await?;
+        let mut sealed = Vec::new();
+        for index in 0..batch.jobs.len() {
+            if batch.is_full() {
+                batch.put_off(index);
+                break;
+            }
+            let Some(entries) = self.run_bounded(tx, &mut batch.jobs[index], now).await? else {
+                batch.quarrels = true;
+                break;
+            };
+            sealed.extend(entries);
+        }
+        if !batch.quarrels {
+            match tx.execute(sql("RELEASE SAVEPOINT units")).await {
+                Ok(_) => return Ok(Some(sealed)),
+                // PostgreSQL: a statement of one of them failed, and it did not mind. Apart, it shows whose.
+                Err(StoreError::Refused(_)) => batch.quarrels = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tx.execute(sql("ROLLBACK TO SAVEPOINT units")).await?;
+        tx.execute(sql("RELEASE SAVEPOINT units")).await?;
+        Ok(None)
+    }
+
+    /// Runs the units, each in a savepoint unless it is alone; what they drafted, and which did their work.
+    async fn run_apart(
+        &self,
+        tx: &mut WriteTx,
+        batch: &mut Batch,
+        now: Timestamp,
+    ) -> Result<(Vec<Sealed>, Vec<usize>), Failed> {
+        let alone = batch.jobs.len() == 1;
+        // Those that were run together before have used up the batch's time; they go on all the same.
+        let since = Stopwatch::start();
+        let (mut sealed, mut done) = (Vec::new(), Vec::new());
+        for index in 0..batch.jobs.len() {
+            if batch.is_full() && (!batch.quarrels || since.elapsed() > FULL_AFTER) {
+                batch.put_off(index);
+                break;
+            }
+            let job = &mut batch.jobs[index];
+            let entries = if alone {
+                self.run_bounded(tx, job, now).await?
+            } else {
+                self.run_in_savepoint(tx, job, now).await?
+            };
+            if let Some(entries) = entries {
+                sealed.extend(entries);
+                done.push(index);
+            }
+        }
+        Ok((sealed, done))
     }
 
     /// Runs a unit among others: what it did alone is undone where it refuses.
