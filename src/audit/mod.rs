@@ -7,11 +7,14 @@
 pub mod checkpoint;
 mod claim;
 mod entry;
+pub mod forget;
+pub mod forgotten;
 mod log;
 pub mod note;
 pub mod opened;
 pub mod proof;
 pub mod read;
+pub mod retention;
 mod signer;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{EntryKind, Opening, tile::altered};
+use super::{EntryKind, Opening, forgotten::PSEUDONYM, tile::altered};
 use crate::base::{Problem, Result, hex};
 
 /// The columns of [`EntryRow`], of `entries e LEFT JOIN openings o ON o.entry = e.idx`.
@@ -201,6 +201,24 @@ impl EntryRow {
             self.same("scope", self.scope.clone(), said("scope"))?;
             self.same("request", self.request.clone(), said("request"))?;
             self.same("application, environment, secret", self.place(), said("at"))?;
+        }
+        self.compare_forgotten(opened)
+    }
+
+    /// What was forgotten is in no search column, and who is, goes by a pseudonym.
+    fn compare_forgotten(&self, opened: &Opened) -> Result<()> {
+        let is_forgotten = |field: &str| opened.forgotten.contains_key(field);
+        let names = |it: &str| !it.starts_with(PSEUDONYM);
+        if is_forgotten("actor") && names(&self.actor) {
+            return Err(self.wrong("its actor was forgotten, and its search column names one"));
+        }
+        if is_forgotten("subject") && self.subject.as_deref().is_none_or(names) {
+            return Err(self.wrong("its subject was forgotten, and its search column names no pseudonym"));
+        }
+        if is_forgotten("payload") {
+            self.same("scope", self.scope.clone(), None)?;
+            self.same("request", self.request.clone(), None)?;
+            self.same("application, environment, secret", self.place(), None)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Authority, Draft, Log, Unit, Work,
     checkpoint::{Checkpoint, newest},
+    forgotten::FORGOT,
     note::VerifierKey,
     opened::{EntryRow, Opened, ROWS},
     tile::{TreeReader, as_i64},
@@ -179,6 +180,9 @@ pub struct Entry {
 impl Entry {
     fn new(row: &EntryRow, opened: &Opened) -> Result<Self> {
         let field = |name: &str| opened.field(name).map(str::to_owned);
+        let pseudonym = |name: &str, column: Option<&String>| {
+            column.filter(|_| opened.forgotten.contains_key(name)).cloned()
+        };
         let mut payload = opened.payload().map_err(|why| super::opened::entry_altered(row.index(), &why))?;
         // By what the entry commits to; the columns beside it are only there to search by.
         let mut taken = |name: &str| match payload.remove(name) {
@@ -192,8 +196,8 @@ impl Entry {
             kind: row.kind.clone(),
             action: row.action.clone(),
             decision: row.decision.clone(),
-            actor: field("actor"),
-            subject: field("subject"),
+            actor: field("actor").or_else(|| pseudonym("actor", Some(&row.actor))),
+            subject: field("subject").or_else(|| pseudonym("subject", row.subject.as_ref())),
             resource: field("resource"),
             at,
             scope,
@@ -350,10 +354,12 @@ impl Export {
 
     async fn entries(&mut self) -> Result<String> {
         let (condition, mut args) = self.filter.condition();
+        // What says that something was forgotten is always among them: it is verified with.
         args.extend([as_i64(self.next).into(), as_i64(self.checkpoint.size).into(), as_i64(AT_ONCE).into()]);
         let n = args.len();
         let text = format!(
-            "{ROWS} WHERE {condition} AND e.idx >= ${} AND e.idx < ${} ORDER BY e.idx LIMIT ${n}",
+            "{ROWS} WHERE (({condition}) OR e.action = '{FORGOT}') AND e.idx >= ${} AND e.idx < ${} \
+             ORDER BY e.idx LIMIT ${n}",
             n - 2,
             n - 1
         );
@@ -372,7 +378,11 @@ impl Export {
     }
 
     async fn entry(&self, row: &EntryRow) -> Result<String> {
-        row.open()?;
+        let opened = row.open()?;
+        if opened.forgotten.values().any(|by| *by >= self.checkpoint.size) {
+            return Err(Problem::conflict("something was forgotten after the checkpoint of this export")
+                .remedy("Export again."));
+        }
         let proof = if self.filter.is_empty() {
             None
         } else {

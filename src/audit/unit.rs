@@ -107,14 +107,16 @@ pub struct Work<'t> {
     tx: &'t mut WriteTx,
     ambient: &'t Ambient,
     now: Timestamp,
+    /// Where in the log the first entry of this unit will stand.
+    first: u64,
     pub(super) drafts: Vec<Draft>,
     /// What the database failed with, where that is no fault of the unit, whatever it made of it.
     pub(super) failure: Option<StoreError>,
 }
 
 impl<'t> Work<'t> {
-    pub(super) fn new(tx: &'t mut WriteTx, ambient: &'t Ambient, now: Timestamp) -> Self {
-        Self { tx, ambient, now, drafts: Vec::new(), failure: None }
+    pub(super) fn new(tx: &'t mut WriteTx, ambient: &'t Ambient, now: Timestamp, first: u64) -> Self {
+        Self { tx, ambient, now, first, drafts: Vec::new(), failure: None }
     }
 
     /// The time of this unit: never before that of an entry that stands earlier in the log.
@@ -163,6 +165,11 @@ impl<'t> Work<'t> {
             self.failure = Some(error.clone());
         }
         Ok(outcome?)
+    }
+
+    /// Where in the log the entry will stand that is drafted next.
+    pub(super) fn next_index(&self) -> u64 {
+        self.first + self.drafts.len() as u64
     }
 
     /// Drafts an entry. A unit that succeeds has drafted at least one.

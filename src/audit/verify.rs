@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Hash,
     checkpoint::Checkpoint,
+    forgotten::Claims,
     leaf_hash, node_hash,
     note::VerifierKey,
     opened::{EntryRow, Opened, ROWS, entry_altered},
@@ -18,8 +19,6 @@ use crate::{
 
 /// Entries that are read at once.
 const AT_ONCE: u64 = 1024;
-/// What the entry about a forgotten opening is called.
-const FORGOT: &str = "log.forgot";
 
 /// What was verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,19 +145,22 @@ struct Counted {
     missing: u64,
     /// The first entry that lacks an opening.
     first_missing: Option<u64>,
-    /// Entries that have to say that something was forgotten.
-    to_look_at: Vec<(u64, u64)>,
+    /// What entries have to say that was forgotten.
+    claims: Claims,
 }
 
 impl Counted {
-    fn take(&mut self, index: u64, opened: &Opened) {
+    /// `columns` hold a pseudonym where the field of that name was forgotten.
+    fn take(&mut self, index: u64, opened: &Opened, columns: &[(&str, Option<&str>)]) -> Result<()> {
         self.present += opened.fields.len() as u64;
         self.forgotten += opened.forgotten.len() as u64;
         self.missing += opened.missing.len() as u64;
         if !opened.missing.is_empty() {
             self.first_missing.get_or_insert(index);
         }
-        self.to_look_at.extend(opened.forgotten.values().map(|by| (index, *by)));
+        self.claims.hear(index, opened)?;
+        self.claims.claim(index, opened, columns);
+        Ok(())
     }
 
     fn refuse_missing(&self) -> Result<()> {
@@ -265,7 +267,8 @@ impl Pass<'_> {
         }
         self.newest_time = opened.leaf.time;
         self.beside += i64::from(row.body.is_some());
-        self.counted.take(row.index(), &opened);
+        let columns = [("actor", Some(row.actor.as_str())), ("subject", row.subject.as_deref())];
+        self.counted.take(row.index(), &opened, &columns)?;
         let leaf = leaf_hash(&row.leaf);
         self.tree.push(leaf);
         self.waypoints.pass(&self.tree)?;
@@ -344,7 +347,7 @@ impl Pass<'_> {
         if sizes.openings != beside {
             return Err(altered(format!("{} openings lie beside no entry", sizes.openings - beside)));
         }
-        confirm_forgotten(self.database, &self.counted.to_look_at).await?;
+        self.counted.claims.end()?;
         let Counted { present, forgotten, missing, .. } = self.counted;
         let size = self.tree.size();
         Ok(Report { size, root: hex::encode(&root), checkpoints, present, forgotten, missing })
@@ -353,21 +356,6 @@ impl Pass<'_> {
 
 fn no_entry(index: u64) -> Problem {
     incomplete(format!("entry {index} of the log is not there")).with("index", index)
-}
-
-/// An opening is forgotten only where an entry says so.
-async fn confirm_forgotten(database: &Database, claims: &[(u64, u64)]) -> Result<()> {
-    for (index, by) in claims {
-        let query = crate::store::sql("SELECT action FROM entries WHERE idx = $1").bind(as_i64(*by));
-        let said: Option<(String,)> = database.fetch_optional(query).await?;
-        if by <= index || said.is_none_or(|(action,)| action != FORGOT) {
-            return Err(entry_altered(
-                *index,
-                &format!("entry {by} does not say that an opening was forgotten"),
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// The first line of an export.
@@ -416,7 +404,6 @@ pub struct ExportCheck {
     lines: u64,
     after: Option<u64>,
     counted: Counted,
-    forgot: std::collections::BTreeSet<u64>,
     ended: bool,
 }
 
@@ -442,7 +429,6 @@ impl ExportCheck {
             lines: 0,
             after: None,
             counted: Counted::default(),
-            forgot: std::collections::BTreeSet::new(),
             ended: false,
         })
     }
@@ -476,10 +462,7 @@ impl ExportCheck {
         self.place(&line)?;
         let opened = Opened::new(line.leaf.as_bytes(), &line.openings)
             .map_err(|why| entry_altered(line.index, &why))?;
-        if opened.leaf.action == FORGOT {
-            self.forgot.insert(line.index);
-        }
-        self.counted.take(line.index, &opened);
+        self.counted.take(line.index, &opened, &[])?;
         self.lines += 1;
         Ok(())
     }
@@ -522,11 +505,7 @@ impl ExportCheck {
             }
             self.tree.compare(&self.checkpoint)?;
         }
-        let unsaid = self.counted.to_look_at.iter().find(|(_, by)| !self.forgot.contains(by));
-        if let Some((index, by)) = unsaid {
-            let why = format!("entry {by} is not here to say that an opening was forgotten");
-            return Err(entry_altered(*index, &why));
-        }
+        self.counted.claims.end()?;
         self.counted.refuse_missing()?;
         let Counted { present, forgotten, missing, .. } = self.counted;
         let root = hex::encode(&self.checkpoint.root);

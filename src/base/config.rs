@@ -201,6 +201,8 @@ pub struct LogConfig {
     pub origin: String,
     /// Whether checkpoints and tiles may be read without signing in.
     pub public: bool,
+    /// How old entries have to be before a person can be forgotten in them.
+    pub retention: Duration,
 }
 
 /// How long sign-ins last.

@@ -88,6 +88,8 @@ ids! {
     LeaseId "lea";
     /// Units of work that were committed together.
     BatchId "bat";
+    /// What keeps openings from being forgotten.
+    HoldId "hld";
     /// A message in the outbox.
     MessageId "msg";
 }

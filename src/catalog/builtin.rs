@@ -14,6 +14,7 @@ const ACTIONS: &[Action] = &[
     Action::SeePeople,
     Action::ManagePeople,
     Action::ManageKeys,
+    Action::Forget,
     Action::SeeRotation,
     Action::ReadLog,
 ];

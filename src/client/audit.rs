@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use reqwest::{Method, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Client;
 use crate::{
-    audit::{Checkpoint, VerifierKey, read::Entry, tile::index_path, verify::BundleCheck},
+    audit::{Checkpoint, VerifierKey, read::Entry, retention::Hold, tile::index_path, verify::BundleCheck},
     base::{Problem, ProblemKind, Result},
 };
 
@@ -22,6 +22,26 @@ pub struct AuditPage {
     /// Where the next page begins.
     #[serde(default)]
     pub next: Option<String>,
+}
+
+/// How far forgetting a person has come.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditForgotten {
+    /// What her entries call her from now on.
+    pub pseudonym: String,
+    /// From how many entries something was taken.
+    pub entries: u64,
+    /// How many openings were destroyed.
+    pub openings: u64,
+    /// Where to go on; nothing once she is forgotten.
+    pub next: Option<u64>,
+}
+
+/// A hold that was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditHeld {
+    /// Its id.
+    pub hold: String,
 }
 
 /// An export under way.
@@ -60,6 +80,46 @@ impl Client {
         let url = self.server().audit(&["v1", "export"], query);
         let request = self.request_to(Method::GET, url).timeout(ONE_EXPORT);
         Ok(AuditExport { client: self, response: self.send(request).await? })
+    }
+
+    /// Forgets a person, from the index `from` on, as far as the server walks at once.
+    ///
+    /// # Errors
+    /// `denied`, `not-found`, `conflict`.
+    pub async fn audit_forget(&self, person: &str, reason: &str, from: u64) -> Result<AuditForgotten> {
+        let body = serde_json::json!({ "reason": reason, "from": from });
+        self.post_audit(&["v1", "people", person, "forget"], &body).await
+    }
+
+    /// Makes a hold over a person, or over `all`.
+    ///
+    /// # Errors
+    /// `denied`, `not-found`.
+    pub async fn audit_hold(&self, person: &str, reason: &str) -> Result<AuditHeld> {
+        let body = serde_json::json!({ "person": person, "reason": reason });
+        self.post_audit(&["v1", "holds"], &body).await
+    }
+
+    /// Holds that stand.
+    ///
+    /// # Errors
+    /// `denied`.
+    pub async fn audit_holds(&self) -> Result<Vec<Hold>> {
+        #[derive(Deserialize)]
+        struct Holds {
+            items: Vec<Hold>,
+        }
+        let url = self.server().audit(&["v1", "holds"], &[]);
+        let holds: Holds = self.read(self.send(self.request_to(Method::GET, url)).await?).await?;
+        Ok(holds.items)
+    }
+
+    /// Releases a hold.
+    ///
+    /// # Errors
+    /// `denied`, `not-found`, `conflict` where it was released before.
+    pub async fn audit_release(&self, hold: &str, reason: &str) -> Result<()> {
+        self.post_audit(&["v1", "holds", hold, "release"], &serde_json::json!({ "reason": reason })).await
     }
 
     /// The keys that the log says it is signed with. To be compared with what one knows from elsewhere.

@@ -122,16 +122,27 @@ impl Client {
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T> {
         let body =
             serde_json::to_vec(body).map_err(|e| Problem::internal(format!("writing a request: {e}")))?;
-        self.post_bytes(path, Zeroizing::new(body)).await
+        self.post_bytes(self.server.endpoint(path, &[]), Zeroizing::new(body)).await
+    }
+
+    /// Posts to an address below `/audit`.
+    pub(super) async fn post_audit<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T> {
+        let body =
+            serde_json::to_vec(body).map_err(|e| Problem::internal(format!("writing a request: {e}")))?;
+        self.post_bytes(self.server.audit(path, &[]), Zeroizing::new(body)).await
     }
 
     /// Posts under one Idempotency-Key: where it is not known whether it happened, it is repeated with
     /// the same key and answered from what the server finds.
-    async fn post_bytes<T: DeserializeOwned>(&self, path: &[&str], body: Zeroizing<Vec<u8>>) -> Result<T> {
+    async fn post_bytes<T: DeserializeOwned>(&self, url: url::Url, body: Zeroizing<Vec<u8>>) -> Result<T> {
         let key = self.ambient.uuid().to_string();
         let mut waits = AGAIN.iter();
         loop {
-            match self.post_once(path, &body, &key).await {
+            match self.post_once(url.clone(), &body, &key).await {
                 Err(problem) if may_be_repeated(&problem) => match waits.next() {
                     Some(wait) => tokio::time::sleep(*wait).await,
                     None => return Err(problem),
@@ -141,9 +152,9 @@ impl Client {
         }
     }
 
-    async fn post_once<T: DeserializeOwned>(&self, path: &[&str], body: &[u8], key: &str) -> Result<T> {
+    async fn post_once<T: DeserializeOwned>(&self, url: url::Url, body: &[u8], key: &str) -> Result<T> {
         let request = self
-            .request(Method::POST, path, &[])
+            .request_to(Method::POST, url)
             .header(header::CONTENT_TYPE, "application/json")
             .header("Idempotency-Key", key)
             .body(body.to_vec());

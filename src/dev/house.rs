@@ -193,7 +193,11 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
         }],
         clusters: BTreeMap::from([(name(CLUSTER)?, Access::Directory(folder.cluster(CLUSTER)))]),
         webhooks: Vec::new(),
-        log: LogConfig { origin: "port-control.invalid/dev".to_owned(), public: true },
+        log: LogConfig {
+            origin: "port-control.invalid/dev".to_owned(),
+            public: true,
+            retention: std::time::Duration::from_hours(400 * 24),
+        },
         sessions: SessionConfig {
             idle: std::time::Duration::from_hours(12),
             absolute: std::time::Duration::from_hours(168),

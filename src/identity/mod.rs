@@ -7,6 +7,7 @@
 mod caller;
 mod cli_login;
 mod csrf;
+mod forget;
 mod limit;
 mod oidc;
 mod people;

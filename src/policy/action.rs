@@ -59,6 +59,8 @@ actions! {
     ReadLog "read-log";
     /// Rotate keys. Held by `administrators`.
     ManageKeys "manage-keys";
+    /// Forget people in the log, and hold that up. Held by `administrators`.
+    Forget "forget";
 
     // On one's own; every active person may.
 

@@ -128,9 +128,14 @@ fn action_group(action: Action) -> Option<&'static str> {
         A::List | A::Reveal | A::Set | A::Run | A::Destroy | A::SeeDelivery | A::PauseDelivery => {
             Some("inEnvironment")
         }
-        A::Plan | A::Apply | A::SeePeople | A::ManagePeople | A::SeeRotation | A::ReadLog | A::ManageKeys => {
-            Some("onWhole")
-        }
+        A::Plan
+        | A::Apply
+        | A::SeePeople
+        | A::ManagePeople
+        | A::SeeRotation
+        | A::ReadLog
+        | A::ManageKeys
+        | A::Forget => Some("onWhole"),
         A::SeeOwn | A::EndOwnSession | A::SignInCli => Some("own"),
         _ => None,
     }

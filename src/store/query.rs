@@ -118,6 +118,7 @@ args! {
     ids::LeaseId => Text(v => v.to_string());
     ids::BatchId => Text(v => v.to_string());
     ids::MessageId => Text(v => v.to_string());
+    ids::HoldId => Text(v => v.to_string());
 }
 
 /// Runs the same body on whichever database it is.

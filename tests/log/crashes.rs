@@ -172,6 +172,9 @@ async fn told_checkpoint(site: &Site, entries: u64, root: &str) -> Result<()> {
     for leaf in &leaves {
         tree.push(port_control::audit::leaf_hash(leaf));
     }
-    ensure!(hex::encode(&tree.root()) == root, "the tree of {entries} entries is not the one that was signed");
+    ensure!(
+        hex::encode(&tree.root()) == root,
+        "the tree of {entries} entries is not the one that was signed"
+    );
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod check;
 mod crashes;
 pub mod disk;
+mod forgetting;
 mod kills;
 mod outages;
 mod replicas;
@@ -23,6 +24,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         replicas::trials(peers),
         outages::trials(peers),
         disk::trials(peers),
+        forgetting::trials(peers),
         crashes::trials(peers),
         kills::trials(peers),
         signing::trials(peers),

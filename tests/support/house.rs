@@ -74,7 +74,11 @@ impl Settings {
             providers: vec![provider()],
             clusters: BTreeMap::from([(name("main"), self.cluster.clone())]),
             webhooks: Vec::new(),
-            log: LogConfig { origin: "port-control.invalid/test".to_owned(), public: true },
+            log: LogConfig {
+                origin: "port-control.invalid/test".to_owned(),
+                public: true,
+                retention: Duration::from_hours(400 * 24),
+            },
             sessions: SessionConfig {
                 idle: Duration::from_hours(12),
                 absolute: Duration::from_hours(7 * 24),

@@ -323,7 +323,11 @@ fn config(given: &Given, address: SocketAddr, public_log: bool) -> Result<Config
             port_control::base::config::Access::Directory(given.folder.path().join("cluster")),
         )]),
         webhooks: Vec::new(),
-        log: LogConfig { origin: "port-control.invalid/web".to_owned(), public: public_log },
+        log: LogConfig {
+            origin: "port-control.invalid/web".to_owned(),
+            public: public_log,
+            retention: Duration::ZERO,
+        },
         sessions: SessionConfig { idle: Duration::from_hours(12), absolute: Duration::from_hours(24) },
     })
 }

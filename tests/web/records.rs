@@ -122,7 +122,7 @@ impl Changes<'_> {
     /// Calls `route`, at `path`, and sees the log grow.
     async fn make(&mut self, person: &Person, route: &str, path: &str, body: Value) -> Result<Value> {
         let before = self.house.log_size().await?;
-        let is_page = !route.starts_with("/api/");
+        let is_page = !route.starts_with("/api/") && !route.starts_with("/audit/");
         let answer = if is_page {
             let fields: Vec<(&str, &str)> = body
                 .as_object()
@@ -216,6 +216,13 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
         let path = format!("/api/v1/people/{}/{act}", lena.id);
         changes.make(&ada, &format!("{person}{act}"), &path, json!({ "reason": "a test" })).await?;
     }
+    let body = json!({ "person": "all", "reason": "a test" });
+    let held = changes.make(&ada, "/audit/v1/holds", "/audit/v1/holds", body).await?;
+    let release = format!("/audit/v1/holds/{}/release", held["hold"].as_str().context("no id")?);
+    let why = json!({ "reason": "a test" });
+    changes.make(&ada, "/audit/v1/holds/{hold}/release", &release, why.clone()).await?;
+    let path = format!("/audit/v1/people/{}/forget", lena.id);
+    changes.make(&ada, "/audit/v1/people/{person}/forget", &path, why).await?;
     let before = house.log_size().await?;
     let path = format!("/api/v1/sessions/{}", omar.session);
     let ended = super::house::send(house.as_bearer(&omar, reqwest::Method::DELETE, &path)).await?;

@@ -155,6 +155,7 @@ impl Example {
                 },
             ),
             ("provider", "dev"),
+            ("hold", "hld_00000000000000000000000000000000"),
             ("level", "0"),
             ("path", "000.p/1"),
             ("*path", "000.p/1"),
@@ -177,11 +178,14 @@ pub fn body(path: &str) -> Value {
         "apply" | "plan" => json!({ "documents": [] }),
         "versions" => json!({ "encoding": "utf8", "value": "hunter2-value" }),
         "rollback" => json!({ "to": 1 }),
-        "suspend" | "resume" | "deactivate" | "sign-out" => json!({ "reason": "a test" }),
+        "suspend" | "resume" | "deactivate" | "sign-out" | "forget" | "release" => {
+            json!({ "reason": "a test" })
+        }
         "pause" => json!({ "for": "1h", "reason": "a test" }),
         "requests" => {
             json!({ "action": "reveal", "at": "reports/production", "for": "1h", "reason": "INC-123" })
         }
+        "holds" => json!({ "person": "all", "reason": "a test" }),
         _ => json!({}),
     }
 }

@@ -3,6 +3,8 @@
 
 mod entries;
 mod export;
+mod forget;
+mod holds;
 mod proofs;
 mod tiles;
 mod vkeys;
@@ -147,6 +149,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(entries::route())
         .merge(export::route())
+        .merge(forget::route())
+        .merge(holds::route())
         .merge(proofs::route())
         .merge(tiles::route())
         .merge(vkeys::route())

@@ -340,9 +340,9 @@ impl Writer {
         let mut tx = self.database.begin_write().await?;
         let (mut edge, from) = rows::take_head(&mut tx).await?;
         let now = self.ambient.now().max(from.time);
-        let (sealed, done) = match self.run_together(&mut tx, batch, now).await? {
+        let (sealed, done) = match self.run_together(&mut tx, batch, (now, from.size)).await? {
             Some(sealed) => (sealed, (0..batch.jobs.len()).collect()),
-            None => self.run_apart(&mut tx, batch, now).await?,
+            None => self.run_apart(&mut tx, batch, (now, from.size)).await?,
         };
         let mut to = from.clone();
         if !done.is_empty() {
@@ -363,7 +363,7 @@ impl Writer {
         &self,
         tx: &mut WriteTx,
         batch: &mut Batch,
-        now: Timestamp,
+        at: (Timestamp, u64),
     ) -> Result<Option<Vec<Sealed>>, Failed> {
         if batch.quarrels || batch.jobs.len() < 2 {
             return Ok(None);
@@ -375,7 +375,8 @@ impl Writer {
                 batch.put_off(index);
                 break;
             }
-            let Some(entries) = self.run_bounded(tx, &mut batch.jobs[index], now).await? else {
+            let at = (at.0, at.1 + sealed.len() as u64);
+            let Some(entries) = self.run_bounded(tx, &mut batch.jobs[index], at).await? else {
                 batch.quarrels = true;
                 break;
             };
@@ -399,7 +400,7 @@ impl Writer {
         &self,
         tx: &mut WriteTx,
         batch: &mut Batch,
-        now: Timestamp,
+        at: (Timestamp, u64),
     ) -> Result<(Vec<Sealed>, Vec<usize>), Failed> {
         let alone = batch.jobs.len() == 1;
         // Those that were run together before have used up the batch's time; they go on all the same.
@@ -410,11 +411,11 @@ impl Writer {
                 batch.put_off(index);
                 break;
             }
-            let job = &mut batch.jobs[index];
+            let (job, at) = (&mut batch.jobs[index], (at.0, at.1 + sealed.len() as u64));
             let entries = if alone {
-                self.run_bounded(tx, job, now).await?
+                self.run_bounded(tx, job, at).await?
             } else {
-                self.run_in_savepoint(tx, job, now).await?
+                self.run_in_savepoint(tx, job, at).await?
             };
             if let Some(entries) = entries {
                 sealed.extend(entries);
@@ -429,10 +430,10 @@ impl Writer {
         &self,
         tx: &mut WriteTx,
         job: &mut Job,
-        now: Timestamp,
+        at: (Timestamp, u64),
     ) -> Result<Option<Vec<Sealed>>, Failed> {
         tx.execute(sql("SAVEPOINT unit")).await?;
-        if let Some(sealed) = self.run_bounded(tx, job, now).await? {
+        if let Some(sealed) = self.run_bounded(tx, job, at).await? {
             match tx.execute(sql("RELEASE SAVEPOINT unit")).await {
                 Ok(_) => return Ok(Some(sealed)),
                 // PostgreSQL: a statement of the unit failed, and it did not mind.
@@ -447,15 +448,16 @@ impl Writer {
         Ok(None)
     }
 
-    /// Runs a unit: what it drafted, or nothing where it refused. Neither its panic nor its slowness
+    /// Runs a unit at a time, its entries to begin at an index: what it drafted, or nothing where it
+    /// refused. Neither its panic nor its slowness
     /// is anybody else's concern.
     async fn run_bounded(
         &self,
         tx: &mut WriteTx,
         job: &mut Job,
-        now: Timestamp,
+        at: (Timestamp, u64),
     ) -> Result<Option<Vec<Sealed>>, Failed> {
-        let running = AssertUnwindSafe(self.run_confirmed(tx, job, now)).catch_unwind();
+        let running = AssertUnwindSafe(self.run_confirmed(tx, job, at)).catch_unwind();
         match tokio::time::timeout(LONGEST_UNIT, running).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => {
@@ -475,8 +477,9 @@ impl Writer {
         &self,
         tx: &mut WriteTx,
         job: &mut Job,
-        now: Timestamp,
+        at: (Timestamp, u64),
     ) -> Result<Option<Vec<Sealed>>, Failed> {
+        let (now, first) = at;
         if let Authority::Permit(permit) = job.unit.authority()
             && let Err(problem) = self.facts.confirm(tx, permit, now).await
         {
@@ -486,7 +489,7 @@ impl Writer {
             job.unit.refuse(problem);
             return Ok(None);
         }
-        let mut work = Work::new(tx, &self.ambient, now);
+        let mut work = Work::new(tx, &self.ambient, now, first);
         let ran = job.unit.run(&mut work).await;
         if let Some(error) = work.failure.take() {
             return Err(error.into());

@@ -476,7 +476,15 @@ impl Check<'_> {
                 "Write host and path without scheme, such as port-control.example.com/log.",
             );
         }
-        LogConfig { origin, public: raw.public }
+        LogConfig { origin, public: raw.public, retention: self.retention(raw.retention.as_deref()) }
+    }
+
+    /// A year that is audited, and a month for whoever audits it.
+    fn retention(&mut self, text: Option<&str>) -> Duration {
+        parse_duration(text.unwrap_or("400d")).unwrap_or_else(|message| {
+            self.wrong(&["log", "retention"], message, "Write for example 400d.");
+            Duration::ZERO
+        })
     }
 
     fn sessions(&mut self, raw: &RawSessions) -> SessionConfig {

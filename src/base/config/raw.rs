@@ -158,6 +158,7 @@ pub(super) struct RawLog {
     pub(super) origin: Option<String>,
     #[serde(default)]
     pub(super) public: bool,
+    pub(super) retention: Option<String>,
 }
 
 /// `[sessions]`.

@@ -35,7 +35,8 @@ fn reach(action: Action) -> Reach {
         | Action::ManagePeople
         | Action::SeeRotation
         | Action::ReadLog
-        | Action::ManageKeys => Reach::Whole,
+        | Action::ManageKeys
+        | Action::Forget => Reach::Whole,
         _ => Reach::None,
     }
 }

@@ -1,6 +1,8 @@
 //! `portctl audit`
 
 mod export;
+mod forget;
+mod hold;
 mod log;
 mod pin;
 mod verify;
@@ -18,6 +20,8 @@ const DAY: i64 = 86_400_000;
 pub enum Command {
     Log(log::Command),
     Export(export::Command),
+    Forget(forget::Command),
+    Hold(hold::Command),
     Verify(verify::Command),
 }
 
@@ -26,6 +30,8 @@ impl Command {
         match self {
             Self::Log(it) => it.run(context).await,
             Self::Export(it) => it.run(context).await,
+            Self::Forget(it) => it.run(context).await,
+            Self::Hold(it) => it.run(context).await,
             Self::Verify(it) => it.run(context).await,
         }
     }

@@ -1,0 +1,198 @@
+//! A person is forgotten, the log stays whole, and nothing else may be missing.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::Trial;
+use port_control::{
+    api::audit,
+    audit::verify::{ExportCheck, check_database},
+    base::ProblemKind,
+    store::sql,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    peers::Peers,
+    support::{Given, on_each_database},
+    web::house::{House, Person},
+};
+
+pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
+    let mut trials = on_each_database(peers, "log::a_person_is_forgotten", forgotten);
+    trials.extend(on_each_database(peers, "log::nothing_is_forgotten_that_no_entry_names", unnamed));
+    trials.extend(on_each_database(peers, "log::a_hold_keeps_everything", held));
+    trials
+}
+
+/// Lena left; what she did and what was said of her is in the log.
+async fn left(house: &House, ada: &Person) -> Result<Person> {
+    let (lena, omar) = (house.example("lena").await?, house.example("omar").await?);
+    let wish = json!({ "action": "reveal", "at": "reports/production", "for": "1h", "reason": "my INC-123" });
+    let request = house.post(&lena, "/api/v1/requests", &wish).await?.done()?;
+    let id = request["request"]["id"].as_str().context("no id")?;
+    let body = json!({ "reason": "for lena@example.com" });
+    house.post(&omar, &format!("/api/v1/requests/{id}/approve"), &body).await?.done()?;
+    let aya = house.example("aya").await?;
+    house.get(&aya, "/audit/v1/entries?subject=lena@example.com").await?.done()?;
+    let path = format!("/api/v1/people/{}/deactivate", lena.id);
+    house.post(ada, &path, &json!({ "reason": "left on Friday" })).await?.done()?;
+    // Not at the very instant of the newest entry.
+    house.example("dana").await?;
+    Ok(lena)
+}
+
+async fn forget(house: &House, ada: &Person, lena: &Person) -> Result<Value> {
+    let path = format!("/audit/v1/people/{}/forget", lena.id);
+    let (mut from, mut openings) = (0, 0);
+    loop {
+        let body = json!({ "reason": "as the law has it", "from": from });
+        let mut walked = house.post(ada, &path, &body).await?.done()?;
+        openings += walked["openings"].as_u64().context("no count")?;
+        match walked["next"].as_u64() {
+            Some(next) => from = next,
+            None => {
+                walked["openings"] = openings.into();
+                return Ok(walked);
+            }
+        }
+    }
+}
+
+async fn verified(house: &House) -> Result<(u64, u64), port_control::base::Problem> {
+    let report = check_database(&house.app.database, &audit::verifier(&house.app)?).await?;
+    Ok((report.forgotten, report.missing))
+}
+
+/// Everything that the log's tables and the people's say, leaves apart.
+async fn all_text(house: &House) -> Result<String> {
+    let openings: Vec<(String,)> = house.all(sql("SELECT body FROM openings")).await?;
+    let columns: Vec<(String, Option<String>)> = house.all(sql("SELECT actor, subject FROM entries")).await?;
+    let people: Vec<(String, String)> = house.all(sql("SELECT display_name, email FROM people")).await?;
+    let accounts: Vec<(String, String)> = house.all(sql("SELECT subject, person FROM accounts")).await?;
+    Ok(format!("{openings:?} {columns:?} {people:?} {accounts:?}"))
+}
+
+async fn forgotten(given: Given) -> Result<()> {
+    let house = House::open(&given).await?;
+    let (ada, aya) = (house.example("ada").await?, house.example("aya").await?);
+    let lena = left(&house, &ada).await?;
+    let id = lena.id.to_string();
+    let by_her = sql("SELECT idx FROM entries WHERE actor = $1 ORDER BY idx");
+    let acts: Vec<(i64,)> = house.all(by_her.clone().bind(&id)).await?;
+    let before = all_text(&house).await?;
+    for said in [id.as_str(), "lena@example.com", "my INC-123", "left on Friday"] {
+        ensure!(before.contains(said), "'{said}' is there before");
+    }
+
+    let dana = house.sign_in("dana", &["engineering"]).await?;
+    let path = format!("/audit/v1/people/{}/forget", dana.id);
+    house.post(&ada, &path, &json!({ "reason": "a test" })).await?.is_problem(409, "conflict")?;
+
+    let walked = forget(&house, &ada, &lena).await?;
+    let pseudonym = walked["pseudonym"].as_str().context("no pseudonym")?;
+    let after = all_text(&house).await?;
+    for said in [id.as_str(), "lena@example.com", "my INC-123", "left on Friday"] {
+        ensure!(!after.contains(said), "'{said}' is still there");
+    }
+    let renamed: Vec<(i64,)> = house.all(by_her.bind(pseudonym)).await?;
+    ensure!(renamed == acts && !acts.is_empty(), "one somebody did all of it: {renamed:?} {acts:?}");
+    let (gone, missing) = verified(&house).await?;
+    ensure!(Some(gone) == walked["openings"].as_u64() && gone > 5 && missing == 0, "{gone} {walked}");
+
+    let size = house.log_size().await?;
+    house
+        .eventually("what was forgotten is signed", || async {
+            let newest = sql("SELECT size FROM checkpoints ORDER BY size DESC LIMIT 1");
+            Ok(house.all::<(i64,)>(newest).await?.first().is_some_and(|it| it.0 >= size))
+        })
+        .await?;
+    let list = house.get(&aya, &format!("/audit/v1/entries?actor={pseudonym}")).await?.done()?;
+    let items = list["items"].as_array().context("no items")?;
+    ensure!(items.len() == acts.len() && items.iter().all(|it| it["actor"] == pseudonym), "{list}");
+    for query in [String::new(), format!("?actor={pseudonym}")] {
+        let export = house.get(&aya, &format!("/audit/v1/export{query}")).await?;
+        let mut lines = export.text.lines();
+        let key = audit::verifier(&house.app)?;
+        let mut check = ExportCheck::new(lines.next().context("no header")?, &key)?;
+        lines.try_for_each(|line| check.line(line))?;
+        let report = check.finish()?;
+        ensure!(report.forgotten > 0 && report.missing == 0, "{report:?}");
+    }
+
+    let again = house.example("lena").await?;
+    ensure!(again.id != lena.id, "whoever was forgotten comes back as a new person");
+    let twice = forget(&house, &ada, &lena).await?;
+    ensure!(twice["pseudonym"] == pseudonym, "{twice}");
+    verified(&house).await?;
+    house.close().await
+}
+
+/// Whoever holds the database takes an opening more, or gives a forgotten act to somebody else.
+async fn unnamed(given: Given) -> Result<()> {
+    let house = House::open(&given).await?;
+    let ada = house.example("ada").await?;
+    let lena = left(&house, &ada).await?;
+    forget(&house, &ada, &lena).await?;
+    verified(&house).await?;
+    let forgot: Vec<(i64,)> =
+        house.all(sql("SELECT idx FROM entries WHERE action = 'log.forgot' ORDER BY idx")).await?;
+    let by = forgot[0].0;
+    let other = sql("SELECT entry, body FROM openings WHERE body LIKE '%\"resource\":{\"salt%' \
+                     ORDER BY entry LIMIT 1");
+    let (entry, body): (i64, String) = house.all(other).await?.pop().context("no entry with a resource")?;
+    let mut taken: Value = serde_json::from_str(&body)?;
+    taken["resource"] = json!({ "forgotten": by });
+    let write = |text: &'static str, index: i64, value: String| {
+        let database = house.app.database.clone();
+        async move {
+            let mut tx = database.begin_write().await?;
+            tx.execute(sql(text).bind(index).bind(value)).await?;
+            tx.commit().await?;
+            anyhow::Ok(())
+        }
+    };
+    let body_of = "UPDATE openings SET body = $2 WHERE entry = $1";
+    write(body_of, entry, taken.to_string()).await?;
+    let found = verified(&house).await.expect_err("an opening is missing that nothing names");
+    ensure!(found.is(ProblemKind::LogAltered) && found.detail.contains("'resource'"), "{found}");
+    write(body_of, entry, body).await?;
+    verified(&house).await?;
+
+    let hers = sql("SELECT idx, actor FROM entries WHERE actor LIKE 'per_forgotten_%' ORDER BY idx LIMIT 1");
+    let (index, actor): (i64, String) = house.all(hers).await?.pop().context("nothing of hers")?;
+    let actor_of = "UPDATE entries SET actor = $2 WHERE idx = $1";
+    for other in [format!("{}0", &actor[..actor.len() - 1]), ada.id.to_string()] {
+        let other = if other == actor { format!("{}1", &actor[..actor.len() - 1]) } else { other };
+        write(actor_of, index, other).await?;
+        let found = verified(&house).await.expect_err("her act is somebody else's");
+        ensure!(found.is(ProblemKind::LogAltered), "{found}");
+    }
+    write(actor_of, index, actor).await?;
+    verified(&house).await?;
+    house.close().await
+}
+
+async fn held(given: Given) -> Result<()> {
+    let house = House::open(&given).await?;
+    let (ada, aya) = (house.example("ada").await?, house.example("aya").await?);
+    let lena = left(&house, &ada).await?;
+    let path = format!("/audit/v1/people/{}/forget", lena.id);
+    for whom in ["lena@example.com", "all"] {
+        let body = json!({ "person": whom, "reason": "a lawsuit" });
+        let held = house.post(&ada, "/audit/v1/holds", &body).await?.done()?;
+        let id = held["hold"].as_str().context("no id")?;
+        let standing = house.get(&aya, "/audit/v1/holds").await?.done()?;
+        ensure!(standing["items"][0]["id"] == id, "{standing}");
+        let refused = house.post(&ada, &path, &json!({ "reason": "a test" })).await?;
+        refused.is_problem(409, "conflict")?;
+        ensure!(refused.text.contains(id), "{}", refused.text);
+        ensure!(all_text(&house).await?.contains("left on Friday"), "it was forgotten all the same");
+        let release = format!("/audit/v1/holds/{id}/release");
+        let body = json!({ "reason": "it is over" });
+        ensure!(house.post(&ada, &release, &body).await?.status == 204, "released");
+        house.post(&ada, &release, &body).await?.is_problem(409, "conflict")?;
+    }
+    forget(&house, &ada, &lena).await?;
+    house.close().await
+}
