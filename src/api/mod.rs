@@ -46,7 +46,7 @@ pub use serve::{Tls, serve};
 
 use crate::{
     access::{Gate, Requests},
-    audit::Log,
+    audit::{Log, witness::WitnessPolicy},
     base::{Ambient, Config},
     broker::Broker,
     catalog::Catalog,
@@ -77,6 +77,8 @@ pub struct App {
     pub keys: Keys,
     /// The log.
     pub log: Log,
+    /// Whose cosignatures make a checkpoint a witnessed one.
+    pub witness_policy: Arc<WitnessPolicy>,
     /// The database.
     pub database: Database,
     /// Time and chance.

@@ -26,6 +26,7 @@ pub const PAGES: &[(&str, &str)] = &[
 /// lets read it.
 pub const LOG: &[(&str, &str)] = &[
     ("GET", "/audit/log/checkpoint"),
+    ("GET", "/audit/log/witnessed-checkpoint"),
     ("GET", "/audit/log/tile/entries/{path}"),
     ("GET", "/audit/log/tile/{level}/{path}"),
     ("GET", "/audit/v1/vkeys"),

@@ -174,6 +174,12 @@ impl Log {
         self.0.head.borrow().clone()
     }
 
+    /// The time by its clock.
+    #[must_use]
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.ambient.now()
+    }
+
     /// Whether it can go on: its writer works, and the head in the database fits itself and is no older
     /// than what this process has seen.
     ///

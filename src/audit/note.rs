@@ -59,7 +59,7 @@ fn key_id(name: &str, public: &[u8; 32]) -> [u8; 4] {
     id
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
@@ -133,7 +133,7 @@ pub fn open<'n>(note: &'n str, key: &VerifierKey) -> Result<&'n str, String> {
     if is_signed { Ok(text) } else { Err(format!("the note is not signed by {key}")) }
 }
 
-fn signature_of(line: &str) -> Result<(&str, Vec<u8>), String> {
+pub(super) fn signature_of(line: &str) -> Result<(&str, Vec<u8>), String> {
     let wrong = || "a signature line of the note is malformed".to_owned();
     let (name, signature) =
         line.strip_prefix(MARK).and_then(|rest| rest.split_once(' ')).ok_or_else(wrong)?;

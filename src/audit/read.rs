@@ -1,17 +1,20 @@
 //! Asking the log: filters, and pages that stay as they are while it grows.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
     Authority, Draft, Log, Unit, Work,
-    checkpoint::{Checkpoint, newest},
+    checkpoint::Checkpoint,
     forgotten::FORGOT,
     note::VerifierKey,
     opened::{EntryRow, Opened, ROWS},
     tile::{TreeReader, as_i64},
     verify::{ExportEnd, ExportHeader, ExportLine},
+    witness::{WitnessPolicy, note_for_export},
 };
 use crate::{
     base::{Problem, ProblemKind, Result, Timestamp, hex},
@@ -97,7 +100,7 @@ impl Filter {
     }
 
     /// As a condition on `entries e`; the first argument is `$1`.
-    fn condition(&self) -> (String, Vec<Arg>) {
+    pub(super) fn condition(&self) -> (String, Vec<Arg>) {
         let mut terms: Vec<String> = vec!["1 = 1".to_owned()];
         let mut args: Vec<Arg> = Vec::new();
         let equal = [
@@ -246,13 +249,20 @@ impl Unit for NoteReading {
 pub struct Reader {
     database: Database,
     log: Log,
+    witnesses: Arc<WitnessPolicy>,
 }
 
 impl Reader {
     /// A reader of this log.
     #[must_use]
     pub fn new(database: Database, log: Log) -> Self {
-        Self { database, log }
+        Self { database, log, witnesses: Arc::default() }
+    }
+
+    /// Its exports bear the cosignatures of these witnesses.
+    #[must_use]
+    pub fn with_witnesses(self, witnesses: Arc<WitnessPolicy>) -> Self {
+        Self { witnesses, ..self }
     }
 
     async fn note(&self, permit: Permit, action: &'static str, filter: &Filter) -> Result<()> {
@@ -297,7 +307,8 @@ impl Reader {
     pub async fn export(&self, permit: Permit, filter: Filter, key: &VerifierKey) -> Result<Export> {
         filter.check()?;
         self.note(permit, "log.exported", &filter).await?;
-        let note = newest(&self.database).await?.ok_or_else(nothing_signed)?;
+        let now = self.log.now();
+        let note = note_for_export(&self.database, &self.witnesses, now).await?.ok_or_else(nothing_signed)?;
         let checkpoint = Checkpoint::open(&note, key)?;
         let state = ExportState::Header(note);
         Ok(Export { database: self.database.clone(), filter, checkpoint, next: 0, lines: 0, state })

@@ -55,6 +55,8 @@ pub struct Config {
     pub webhooks: Vec<WebhookConfig>,
     /// The log's public side.
     pub log: LogConfig,
+    /// Who cosigns the log, and where it is forwarded to.
+    pub outward: OutwardConfig,
     /// How long sign-ins last.
     pub sessions: SessionConfig,
 }
@@ -203,6 +205,37 @@ pub struct LogConfig {
     pub public: bool,
     /// How old entries have to be before a person can be forgotten in them.
     pub retention: Duration,
+}
+
+/// What the log has to do with the outside.
+#[derive(Clone, Debug, Default)]
+pub struct OutwardConfig {
+    /// Who is asked to cosign its checkpoints.
+    pub witnesses: Vec<WitnessConfig>,
+    /// How many of them it takes; all of them where nothing is said.
+    pub quorum: Option<usize>,
+    /// Where its entries are sent.
+    pub forward: Vec<ForwardConfig>,
+}
+
+/// A witness (C2SP tlog-witness).
+#[derive(Clone, Debug)]
+pub struct WitnessConfig {
+    /// Its verifier key, `NAME+ID+KEY`; read where the log is opened.
+    pub vkey: String,
+    /// Its submission prefix; https unless loopback.
+    pub url: Url,
+}
+
+/// Somewhere that entries are sent.
+#[derive(Clone, Debug)]
+pub struct ForwardConfig {
+    /// Where to; https unless loopback.
+    pub url: Url,
+    /// The bearer token; read again for each batch.
+    pub token: Credential,
+    /// Which entries, as `/audit/v1/entries` has it; all of them where it is empty.
+    pub filter: BTreeMap<String, String>,
 }
 
 /// How long sign-ins last.

@@ -139,6 +139,14 @@ impl Client {
         self.audit_text(&["log", "checkpoint"]).await
     }
 
+    /// The newest checkpoint that enough witnesses cosigned, as its signed note.
+    ///
+    /// # Errors
+    /// `conflict` where there is none.
+    pub async fn audit_witnessed_checkpoint(&self) -> Result<String> {
+        self.audit_text(&["log", "witnessed-checkpoint"]).await
+    }
+
     /// A bundle of entries; 256 wide where it is complete.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use crate::{
         Ambient, Problem, ProblemKind, Result, SecretValue,
         config::{
             Access, AdministratorGroup, Config, Credential, EngineConfig, LogConfig, MasterKeySource,
-            ProviderConfig, SessionConfig,
+            OutwardConfig, ProviderConfig, SessionConfig,
         },
     },
     catalog::{Document, DocumentSet},
@@ -198,6 +198,7 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
             public: true,
             retention: std::time::Duration::from_hours(400 * 24),
         },
+        outward: OutwardConfig::default(),
         sessions: SessionConfig {
             idle: std::time::Duration::from_hours(12),
             absolute: std::time::Duration::from_hours(168),

@@ -94,6 +94,8 @@ actions! {
     Deliver "deliver";
     /// Take from leavers what they hold; open and close rotation tasks.
     Revoke "revoke";
+    /// Send entries of the log on.
+    Forward "forward";
     /// Begin the log, recover access, work on the server's own machine.
     Operate "operate";
 }

@@ -38,14 +38,23 @@ pub enum Service {
     Broker,
     /// Takes from leavers what they still hold.
     Revocation,
+    /// Sends entries of the log to where the configuration says.
+    Forwarder,
     /// The server's own machine: recovery, keys, the log's own entries.
     Operator,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: &'static [Self] =
-        &[Self::SignIn, Self::Expiry, Self::Secrets, Self::Broker, Self::Revocation, Self::Operator];
+    pub const ALL: &'static [Self] = &[
+        Self::SignIn,
+        Self::Expiry,
+        Self::Secrets,
+        Self::Broker,
+        Self::Revocation,
+        Self::Forwarder,
+        Self::Operator,
+    ];
 
     /// Its name in policies and entries.
     #[must_use]
@@ -56,6 +65,7 @@ impl Service {
             Self::Secrets => "secrets",
             Self::Broker => "broker",
             Self::Revocation => "revocation",
+            Self::Forwarder => "forwarder",
             Self::Operator => "operator",
         }
     }

@@ -322,6 +322,21 @@ fn cases() -> Vec<Case> {
             Resource::Environment(environment("reports/production")),
             Some(No::NotCovered),
         ),
+        case("the forwarder forwards", service(Service::Forwarder), A::Forward, Resource::Log, None),
+        case(
+            "the forwarder forwards nothing else",
+            service(Service::Forwarder),
+            A::Forward,
+            Resource::People,
+            Some(No::NotCovered),
+        ),
+        case(
+            "the operator forwards",
+            service(Service::Operator),
+            A::Forward,
+            Resource::Log,
+            Some(No::NotCovered),
+        ),
         case("the operator works", service(Service::Operator), A::Operate, Resource::Keys, None),
     ]
 }

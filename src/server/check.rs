@@ -10,7 +10,7 @@ use crate::{
 /// What was found out about one dependency.
 #[derive(Debug, serde::Serialize)]
 pub struct Checked {
-    /// Which: `database`, `engine`, `provider NAME`, `cluster NAME`.
+    /// Which: `database`, `engine`, `provider NAME`, `cluster NAME`, `witness NAME`, `forward HOST`.
     pub dependency: String,
     /// What is to be said of it; at least one finding.
     pub findings: Vec<CheckFinding>,
@@ -44,6 +44,7 @@ pub async fn check(config: Config) -> Vec<Checked> {
             });
             found.extend(providers(&server).await);
             found.extend(clusters(&server).await);
+            found.extend(outward(&server).await);
             server.app.log.drain().await;
             server.app.database.close().await;
         }
@@ -102,6 +103,19 @@ async fn clusters(server: &Server) -> Vec<Checked> {
             .collect(),
         Err(problem) => vec![Checked::one("clusters", failure(&problem))],
     }
+}
+
+/// Witnesses and places to forward to: where one is down, the server works all the same.
+async fn outward(server: &Server) -> Vec<Checked> {
+    let witnesses = server.loops.witnesses.check().await;
+    let witnesses = witnesses.into_iter().map(|(name, said)| (format!("witness {name}"), said));
+    let forwards = server.loops.forwarder.check().await;
+    let forwards = forwards.into_iter().map(|(host, said)| (format!("forward {host}"), said));
+    let finding = |said: Result<String>| match said {
+        Ok(message) => fine(&message),
+        Err(problem) => CheckFinding { level: CheckLevel::Warning, ..failure(&problem) },
+    };
+    witnesses.chain(forwards).map(|(what, said)| Checked::one(what, finding(said))).collect()
 }
 
 fn fine(message: &str) -> CheckFinding {

@@ -7,7 +7,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::{Expiry, Gate, GateParts, Requests, RowsOfNow},
     api::{App, audit},
-    audit::{Log, Signer},
+    audit::{
+        Log, Signer,
+        forward::{Forwarder, ForwarderParts},
+        witness::Witnesses,
+    },
     base::{
         Ambient, Problem, ProblemKind, Result, Timestamp,
         config::{Config, EngineConfig, MasterKeySource, WebhookConfig},
@@ -52,6 +56,8 @@ pub(super) struct Loops {
     pub(super) sender: Sender,
     pub(super) secrets: Secrets,
     pub(super) signer: Signer,
+    pub(super) witnesses: Witnesses,
+    pub(super) forwarder: Forwarder,
     pub(super) vault: Option<Arc<Vault>>,
 }
 
@@ -121,6 +127,21 @@ impl Server {
         );
         let revocation =
             Revocation::new(database.clone(), log.clone(), catalog.clone(), Arc::clone(&permits));
+        let witnesses = Witnesses::new(
+            database.clone(),
+            ambient.clone(),
+            &config.outward.witnesses,
+            config.outward.quorum,
+        )?;
+        let witness_policy = witnesses.policy();
+        let forwarder = Forwarder::new(ForwarderParts {
+            database: database.clone(),
+            log: log.clone(),
+            ambient: ambient.clone(),
+            permits: Arc::clone(&permits),
+            origin: config.log.origin.clone(),
+            config: &config.outward.forward,
+        })?;
         let loops = Loops {
             expiry: Expiry::new(database.clone(), log.clone(), identity.clone(), permits, ambient.clone()),
             revocation: revocation.clone(),
@@ -133,6 +154,8 @@ impl Server {
                 keys.log_signer(audit::SIGNER)?,
                 &config.log.origin,
             )?,
+            witnesses,
+            forwarder,
             vault,
         };
         let app = App {
@@ -145,6 +168,7 @@ impl Server {
             secrets,
             keys,
             log,
+            witness_policy,
             database,
             ambient,
             config: Arc::new(config),

@@ -61,6 +61,8 @@ impl Loops {
         tasks.spawn(named("notify", self.sender.run(log.watch(), token.clone())));
         tasks.spawn(named("metrics", api::upkeep(token.clone())));
         tasks.spawn(named("signer", signed(self.signer, log.watch(), token.clone())));
+        tasks.spawn(named("witnesses", self.witnesses.run(log.watch(), token.clone())));
+        tasks.spawn(named("forwarder", self.forwarder.run(token.clone())));
         if let Some(vault) = self.vault {
             tasks.spawn(named("vault", async move { vault.run(token).await }));
         }

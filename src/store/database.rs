@@ -28,11 +28,14 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// derived from the log, and what is there before a log is: keys, and the mark that `dev` leaves.
 pub const UNRECORDED: &[&str] = &[
     "checkpoints",
+    "cosignatures",
     "cursors",
     "idempotency",
     "keys",
     "last_seen",
+    "log_forwards",
     "log_tiles",
+    "log_turns",
     "marks",
     "outbox",
     "pending_logins",

@@ -4,11 +4,13 @@ mod check;
 mod crashes;
 pub mod disk;
 mod forgetting;
+mod forwarder;
 mod kills;
 mod outages;
 mod replicas;
 mod signing;
 pub mod site;
+mod witness;
 mod writing;
 
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         crashes::trials(peers),
         kills::trials(peers),
         signing::trials(peers),
+        witness::trials(peers),
+        forwarder::trials(peers),
     ]
     .into_iter()
     .flatten()

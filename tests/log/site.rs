@@ -8,7 +8,7 @@ use port_control::{
     access::RowsOfNow,
     audit::{Authority, Draft, Log, Unit, Work},
     base::{Ambient, Problem, ProblemKind, Timestamp, time::Stopwatch},
-    policy::{Action, OwnServices, Permit, Policies, Resource, Service, ServicePermits as _},
+    policy::{Action, OwnServices, Permit, Policies, Resource, Service, ServicePermits},
     store::{Database, sql},
 };
 
@@ -30,6 +30,11 @@ impl Site {
         let log = Log::open(database.clone(), ambient.clone(), Arc::new(RowsOfNow)).await?;
         let services = Arc::new(OwnServices::new(Arc::new(Policies::built_in()?), ambient.clone()));
         Ok(Self { database, log, ambient, services })
+    }
+
+    /// Where services get their permits.
+    pub fn permits(&self) -> Arc<dyn ServicePermits> {
+        Arc::clone(&self.services) as _
     }
 
     /// The permit of somebody who only works on the machine.

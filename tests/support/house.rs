@@ -14,8 +14,8 @@ use port_control::{
     base::{
         Ambient, Config, Problem, SecretValue, Timestamp,
         config::{
-            Access, AdministratorGroup, Credential, EngineConfig, LogConfig, MasterKeySource, ProviderConfig,
-            SessionConfig,
+            Access, AdministratorGroup, Credential, EngineConfig, LogConfig, MasterKeySource, OutwardConfig,
+            ProviderConfig, SessionConfig,
         },
     },
     catalog::{Document, DocumentSet},
@@ -42,6 +42,8 @@ pub struct Settings {
     /// How the cluster `main` is reached.
     pub cluster: Access,
     pub engine: EngineConfig,
+    /// Who cosigns the log, and where it is forwarded to.
+    pub outward: OutwardConfig,
 }
 
 impl Settings {
@@ -52,6 +54,7 @@ impl Settings {
             folder: folder.to_owned(),
             cluster,
             engine: EngineConfig::Embedded,
+            outward: OutwardConfig::default(),
         }
     }
 
@@ -79,6 +82,7 @@ impl Settings {
                 public: true,
                 retention: Duration::from_hours(400 * 24),
             },
+            outward: self.outward.clone(),
             sessions: SessionConfig {
                 idle: Duration::from_hours(12),
                 absolute: Duration::from_hours(7 * 24),

@@ -5,7 +5,9 @@
 mod databases;
 pub mod house;
 pub mod program;
+pub mod siem;
 pub mod webhook;
+pub mod witness;
 
 use std::{future::Future, sync::Arc};
 

@@ -10,8 +10,8 @@ use port_control::{
     base::{
         SecretValue,
         config::{
-            AdministratorGroup, Config, Credential, EngineConfig, LogConfig, MasterKeySource, ProviderConfig,
-            SessionConfig,
+            AdministratorGroup, Config, Credential, EngineConfig, LogConfig, MasterKeySource, OutwardConfig,
+            ProviderConfig, SessionConfig,
         },
         ids::{PersonId, SessionId},
     },
@@ -328,6 +328,7 @@ fn config(given: &Given, address: SocketAddr, public_log: bool) -> Result<Config
             public: public_log,
             retention: Duration::ZERO,
         },
+        outward: OutwardConfig::default(),
         sessions: SessionConfig { idle: Duration::from_hours(12), absolute: Duration::from_hours(24) },
     })
 }

@@ -45,7 +45,8 @@ async fn export(
     if which.format.as_deref().is_some_and(|format| format != "ndjson") {
         return Err(Problem::invalid("an export has no such format").remedy("Say format=ndjson."));
     }
-    let (reader, key) = (Reader::new(app.database.clone(), app.log.clone()), verifier(&app)?);
+    let reader = Reader::new(app.database.clone(), app.log.clone());
+    let (reader, key) = (reader.with_witnesses(Arc::clone(&app.witness_policy)), verifier(&app)?);
     let export = app
         .gate
         .act(&caller, Action::ReadLog, Resource::Log, |permit| async {

@@ -8,6 +8,7 @@ mod holds;
 mod proofs;
 mod tiles;
 mod vkeys;
+mod witnessed;
 
 use std::sync::Arc;
 
@@ -154,4 +155,5 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(proofs::route())
         .merge(tiles::route())
         .merge(vkeys::route())
+        .merge(witnessed::route())
 }

@@ -13,11 +13,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{LogReader, signed};
 use crate::{
     api::App,
-    audit::tile::{self, HIGHEST_LEVEL, WIDTH},
+    audit::{
+        read::nothing_signed,
+        tile::{self, HIGHEST_LEVEL, WIDTH},
+        witness::newest_note,
+    },
     base::{Problem, Result},
 };
 
-/// The newest checkpoint, signed (C2SP tlog-checkpoint).
+/// The newest checkpoint, signed (C2SP tlog-checkpoint), with the cosignatures of witnesses that there are
+/// of it by now. It waits for none: `/audit/log/witnessed-checkpoint` has enough of them.
 #[utoipa::path(
     get,
     path = "/audit/log/checkpoint",
@@ -29,9 +34,14 @@ use crate::{
     )
 )]
 async fn checkpoint(State(app): State<Arc<App>>, _: LogReader) -> Result<Response, Problem> {
-    let (_, note) = signed(&app).await?;
+    let note = newest_note(&app.database, &app.witness_policy).await?.ok_or_else(nothing_signed)?;
+    Ok(note_answer(note))
+}
+
+/// A note as it is answered with: the next one may be there in a moment.
+pub(super) fn note_answer(note: String) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
-    Ok((headers, note).into_response())
+    (headers, note).into_response()
 }
 
 fn no_tile(path: &str) -> Problem {

@@ -1,5 +1,7 @@
 //! From what is written to what is meant: everything that could not work or would not be safe is a finding.
 
+mod outward;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -102,7 +104,7 @@ impl Check<'_> {
         self.folder.join(text)
     }
 
-    fn config(&mut self, raw: Raw) -> Option<Config> {
+    fn config(&mut self, mut raw: Raw) -> Option<Config> {
         let public_url = self.url(&["public_url"], &raw.public_url);
         let listen = self.listen(raw.listen.as_deref());
         let trusted_proxies = self.networks(&raw.trusted_proxies);
@@ -118,6 +120,7 @@ impl Check<'_> {
         let providers = self.providers(raw.providers);
         let clusters = self.clusters(raw.clusters);
         let webhooks = self.webhooks(raw.webhooks);
+        let outward = self.outward(&mut raw.log);
         let log = self.log(raw.log, public_url.as_ref());
         let sessions = self.sessions(&raw.sessions);
         if raw.contact.trim().is_empty() {
@@ -137,6 +140,7 @@ impl Check<'_> {
             clusters,
             webhooks,
             log,
+            outward,
             sessions,
         })
     }

@@ -159,6 +159,37 @@ pub(super) struct RawLog {
     #[serde(default)]
     pub(super) public: bool,
     pub(super) retention: Option<String>,
+    #[serde(default)]
+    pub(super) witnesses: Vec<RawWitness>,
+    pub(super) witness_policy: Option<RawWitnessPolicy>,
+    #[serde(default)]
+    pub(super) forward: Vec<RawForward>,
+}
+
+/// `[[log.witnesses]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWitness {
+    pub(super) vkey: String,
+    pub(super) url: String,
+}
+
+/// `[log.witness_policy]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWitnessPolicy {
+    pub(super) quorum: usize,
+}
+
+/// `[[log.forward]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawForward {
+    pub(super) url: String,
+    pub(super) token_file: Option<String>,
+    pub(super) token: Option<Hidden>,
+    #[serde(default)]
+    pub(super) filter: BTreeMap<String, String>,
 }
 
 /// `[sessions]`.

@@ -235,3 +235,26 @@ proptest::proptest! {
         let _ = parse(&format!("{SMALL}{line}"), &[]);
     }
 }
+
+#[test]
+fn witnesses_and_places_to_forward_to_are_read() {
+    let witness = "[[log.witnesses]]\nvkey = \"w+00000000+BA\"\nurl = \"https://10.0.0.7/w\"\n";
+    let forward = "[[log.forward]]\nurl = \"http://127.0.0.1:9/log\"\ntoken_file = \"siem\"\n";
+    let quorum = "[log.witness_policy]\nquorum = 1\n";
+    let filter = "filter = { action = \"secret.\" }\n";
+    let config = parse(&format!("{SMALL}{witness}{forward}{filter}{quorum}"), &[]).unwrap().outward;
+    assert_eq!((config.witnesses.len(), config.quorum, config.forward.len()), (1, Some(1), 1));
+    assert_eq!(config.forward[0].filter["action"], "secret.");
+    assert!(
+        matches!(&config.forward[0].token, Credential::File(path) if path.ends_with("port-control/siem"))
+    );
+    refused(&format!("{SMALL}{quorum}"), &[], &["this quorum cannot be met"]);
+    refused(&format!("{SMALL}{}", witness.replace("https", "http")), &[], &["this is not https"]);
+    refused(&format!("{SMALL}{forward}{forward}"), &[], &["forwarded to twice"]);
+    refused(
+        &format!("{SMALL}{}", forward.replace("token_file", "token")),
+        &[],
+        &["is a credential", "'token_file' is missing"],
+    );
+    refused(&format!("{SMALL}{}", forward.replace("http:", "ftp:")), &[], &["this is not https"]);
+}

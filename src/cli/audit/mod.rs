@@ -6,6 +6,7 @@ mod hold;
 mod log;
 mod pin;
 mod verify;
+mod witness;
 
 use clap::{Args, Subcommand};
 

@@ -9,11 +9,15 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 
-use super::pin::Pin;
+use super::{
+    pin::Pin,
+    witness::{WitnessArgs, say, want},
+};
 use crate::{
     audit::{
         Checkpoint, VerifierKey,
         verify::{ExportCheck, Report},
+        witness::{WitnessPolicy, Witnessed, policy::judge_export},
     },
     base::{Problem, ProblemKind, Result, hex},
     cli::{
@@ -36,6 +40,18 @@ pub struct Command {
     /// The key that signs the log, from somewhere that you trust; else the one that was seen first.
     #[arg(long, value_name = "VKEY")]
     key: Option<String>,
+    #[command(flatten)]
+    witnesses: WitnessArgs,
+}
+
+/// What was verified of an export.
+#[derive(Debug, Serialize)]
+struct VerifiedExport {
+    #[serde(flatten)]
+    report: Report,
+    /// Who cosigned the checkpoint that it is bound to, of those that were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    witnessed: Option<Witnessed>,
 }
 
 /// What was verified of a server's log.
@@ -51,44 +67,54 @@ struct Verified {
     seen_before: Option<u64>,
     /// What its signatures were verified with.
     key: String,
+    /// Who cosigned its newest witnessed checkpoint, of those that were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    witnessed: Option<Witnessed>,
 }
 
 impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         let given: Option<VerifierKey> =
             self.key.as_deref().map(|text| text.parse().map_err(Problem::invalid)).transpose()?;
+        let policy = self.witnesses.policy()?;
         if let Some(file) = self.file {
             let key = match given {
                 Some(key) => key,
                 None => known_key(context).await?,
             };
-            let (report, filtered) = verify_file(&file, &key)?;
-            context.output.tell(&report, |report| say_export(report, filtered))?;
+            let (verified, filtered) = verify_file(&file, &key, policy.as_ref())?;
+            context.output.tell(&verified, |verified| say_export(verified, filtered))?;
+            want(verified.witnessed.as_ref())?;
         } else {
-            let verified = verify_server(context, given).await?;
+            let verified = verify_server(context, given, policy).await?;
             context.output.tell(&verified, say_server)?;
+            want(verified.witnessed.as_ref())?;
         }
         Ok(DONE)
     }
 }
 
-fn say_export(report: &Report, filtered: bool) -> String {
-    let Report { size, root, present, forgotten, .. } = report;
+fn say_export(verified: &VerifiedExport, filtered: bool) -> String {
+    let Report { size, root, present, forgotten, .. } = &verified.report;
+    let witnessed = say(verified.witnessed.as_ref());
     let whole = if filtered {
         "each is in the signed log; others were left out by the filter"
     } else {
         "whole: they are the log as it was signed"
     };
-    format!("{size} entries, {whole}\nroot {root}\n{present} openings fit, {forgotten} were forgotten\n")
+    format!(
+        "{size} entries, {whole}\nroot {root}\n{present} openings fit, {forgotten} were forgotten\n{witnessed}"
+    )
 }
 
 fn say_server(verified: &Verified) -> String {
-    let Verified { origin, size, root, seen_before, key } = verified;
+    let Verified { origin, size, root, seen_before, key, witnessed } = verified;
+    let witnessed = say(witnessed.as_ref());
     let before = match seen_before {
         Some(before) => format!("it grew out of the {before} entries verified here before"),
         None => "it is verified here for the first time".to_owned(),
     };
-    format!("{origin}: {size} entries, whole\nroot {root}\n{before}\nkey {key}\n")
+    format!("{origin}: {size} entries, whole\nroot {root}\n{before}\nkey {key}\n{witnessed}")
 }
 
 /// A client, signed in where a token is kept: a public log needs none.
@@ -117,7 +143,11 @@ async fn named_key(client: &Client) -> Result<VerifierKey> {
     Ok(key)
 }
 
-async fn verify_server(context: &Context, given: Option<VerifierKey>) -> Result<Verified> {
+async fn verify_server(
+    context: &Context,
+    given: Option<VerifierKey>,
+    policy: Option<WitnessPolicy>,
+) -> Result<Verified> {
     let (server, client) = (context.server()?, client(context)?);
     let seen = Pin::read(context, &server)?.map(|pin| pin.open()).transpose()?;
     let key = match (given, &seen) {
@@ -125,23 +155,42 @@ async fn verify_server(context: &Context, given: Option<VerifierKey>) -> Result<
         (None, Some((key, _))) => key.clone(),
         (None, None) => named_key(&client).await?,
     };
+    // Asked for first: so the newest one is not smaller.
+    let (cosigned, witnessed) = witnessed(&client, &key, policy).await?;
     let note = client.audit_checkpoint().await?;
     let checkpoint = Checkpoint::open(&note, &key)?;
     // A checkpoint that another key signed says nothing about this one's log.
     let before = seen.filter(|(old, _)| *old == key).map(|(_, checkpoint)| checkpoint);
     let seen_before = before.as_ref().map(|it| it.size);
+    let waypoints = before.into_iter().chain(cosigned).collect();
     let bar = progress("verifying the log".to_owned());
     let counted = |entries| bar.set_message(format!("verifying the log: {entries} entries"));
-    let recounted = client.audit_recount(checkpoint.clone(), before.into_iter().collect(), counted).await;
+    let recounted = client.audit_recount(checkpoint.clone(), waypoints, counted).await;
     bar.finish_and_clear();
     recounted?;
     Pin { key: key.to_string(), checkpoint: note }.keep(context, &server)?;
     let Checkpoint { origin, size, root } = checkpoint;
-    Ok(Verified { origin, size, root: hex::encode(&root), seen_before, key: key.to_string() })
+    Ok(Verified { origin, size, root: hex::encode(&root), seen_before, key: key.to_string(), witnessed })
+}
+
+/// The newest checkpoint that witnesses cosigned, which the log has to meet, and who did.
+async fn witnessed(
+    client: &Client,
+    key: &VerifierKey,
+    policy: Option<WitnessPolicy>,
+) -> Result<(Option<Checkpoint>, Option<Witnessed>)> {
+    let Some(policy) = policy else { return Ok((None, None)) };
+    let note = client.audit_witnessed_checkpoint().await?;
+    let checkpoint = Checkpoint::open(&note, key)?;
+    Ok((Some(checkpoint), Some(policy.judge(&note)?)))
 }
 
 /// Verifies an export line by line, and whether it is filtered.
-fn verify_file(path: &Path, key: &VerifierKey) -> Result<(Report, bool)> {
+fn verify_file(
+    path: &Path,
+    key: &VerifierKey,
+    policy: Option<&WitnessPolicy>,
+) -> Result<(VerifiedExport, bool)> {
     let unreadable =
         |error: std::io::Error| Problem::invalid(format!("{} cannot be read: {error}", path.display()));
     let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
@@ -167,7 +216,9 @@ fn verify_file(path: &Path, key: &VerifierKey) -> Result<(Report, bool)> {
         check.line(&line)?;
     }
     let filtered = check.is_filtered();
-    Ok((check.finish()?, filtered))
+    let report = check.finish()?;
+    let witnessed = policy.map(|policy| judge_export(policy, &first)).transpose()?;
+    Ok((VerifiedExport { report, witnessed }, filtered))
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl House {
     }
 
     async fn verify(&self) -> Result<Verified> {
-        verify_server(&self.context, None).await
+        verify_server(&self.context, None, None).await
     }
 
     fn show(&self, change: impl FnOnce(&mut Shown)) {
@@ -150,7 +150,7 @@ async fn another_key_than_the_one_seen_first_is_not_believed() {
     assert_eq!(house.verify().await.unwrap_err().kind.exit_code(), 10);
     // Said by hand, it is a new beginning.
     let key = key_of(&house.shown.lock().unwrap());
-    assert_eq!(verify_server(&house.context, Some(key)).await.unwrap().seen_before, None);
+    assert_eq!(verify_server(&house.context, Some(key), None).await.unwrap().seen_before, None);
 }
 
 #[tokio::test]
@@ -160,6 +160,6 @@ async fn an_empty_export_or_one_cut_in_a_line_is_found() {
     let key = VerifierKey::new("example.com/log", LogSigner::from_seed(&[1; 32]).public_key()).unwrap();
     for (text, exit) in [("", 10), ("{\"port_control_export\":1", 11), ("{}\n", 10)] {
         std::fs::write(&path, text).unwrap();
-        assert_eq!(verify_file(&path, &key).unwrap_err().kind.exit_code(), exit, "{text}");
+        assert_eq!(verify_file(&path, &key, None).unwrap_err().kind.exit_code(), exit, "{text}");
     }
 }
