@@ -6,7 +6,9 @@
 
 pub mod checkpoint;
 mod claim;
+pub mod csv;
 mod entry;
+pub mod export;
 pub mod forget;
 pub mod forgotten;
 pub mod forward;

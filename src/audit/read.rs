@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     Authority, Draft, Log, Unit, Work,
     checkpoint::Checkpoint,
+    export::{Bound, Format},
     forgotten::FORGOT,
     note::VerifierKey,
     opened::{EntryRow, Opened, ROWS},
@@ -305,13 +306,28 @@ impl Reader {
     /// # Errors
     /// `conflict` where nothing was signed yet; else as [`Self::entries`].
     pub async fn export(&self, permit: Permit, filter: Filter, key: &VerifierKey) -> Result<Export> {
+        self.export_as(Format::Ndjson, permit, filter, key).await
+    }
+
+    /// The same in another format.
+    ///
+    /// # Errors
+    /// As [`Self::export`].
+    pub async fn export_as(
+        &self,
+        format: Format,
+        permit: Permit,
+        filter: Filter,
+        key: &VerifierKey,
+    ) -> Result<Export> {
         filter.check()?;
         self.note(permit, "log.exported", &filter).await?;
         let now = self.log.now();
         let note = note_for_export(&self.database, &self.witnesses, now).await?.ok_or_else(nothing_signed)?;
         let checkpoint = Checkpoint::open(&note, key)?;
         let state = ExportState::Header(note);
-        Ok(Export { database: self.database.clone(), filter, checkpoint, next: 0, lines: 0, state })
+        let database = self.database.clone();
+        Ok(Export { database, filter, format, checkpoint, next: 0, lines: 0, state })
     }
 }
 
@@ -321,10 +337,11 @@ pub(crate) fn nothing_signed() -> Problem {
         .remedy("Try again in a second: it is signed after the first entry.")
 }
 
-/// An export under way: lines of JSON, a piece at a time.
+/// An export under way: lines, a piece at a time.
 pub struct Export {
     database: Database,
     filter: Filter,
+    format: Format,
     checkpoint: Checkpoint,
     next: u64,
     lines: u64,
@@ -344,6 +361,9 @@ impl Export {
     /// `log-altered`: then the export has no last line, and verifying it says that it is cut off.
     pub async fn next(&mut self) -> Result<Option<String>> {
         match std::mem::replace(&mut self.state, ExportState::Entries) {
+            ExportState::Header(note) if self.format != Format::Ndjson => {
+                Ok(Some(self.format.begin(&note, &self.bound())))
+            }
             ExportState::Header(checkpoint) => line(&ExportHeader {
                 port_control_export: 1,
                 checkpoint,
@@ -354,6 +374,9 @@ impl Export {
             ExportState::Entries if self.next < self.checkpoint.size => self.entries().await.map(Some),
             ExportState::Entries => {
                 self.state = ExportState::Done;
+                if self.format != Format::Ndjson {
+                    return Ok(Some(self.format.end(self.lines, &self.bound())));
+                }
                 line(&ExportEnd { entries: self.lines }).map(Some)
             }
             ExportState::Done => {
@@ -361,6 +384,11 @@ impl Export {
                 Ok(None)
             }
         }
+    }
+
+    fn bound(&self) -> Bound<'_> {
+        let (filtered, filter) = (!self.filter.is_empty(), self.filter.to_json());
+        Bound { checkpoint: &self.checkpoint, filtered, filter }
     }
 
     async fn entries(&mut self) -> Result<String> {
@@ -393,6 +421,9 @@ impl Export {
         if opened.forgotten.values().any(|by| *by >= self.checkpoint.size) {
             return Err(Problem::conflict("something was forgotten after the checkpoint of this export")
                 .remedy("Export again."));
+        }
+        if self.format != Format::Ndjson {
+            return Ok(self.format.entry(&Entry::new(row, &opened)?, &self.bound()));
         }
         let proof = if self.filter.is_empty() {
             None

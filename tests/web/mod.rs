@@ -1,6 +1,7 @@
 //! What holds for all of the HTTP API and all pages, on a whole server.
 
 mod abuse;
+mod exports;
 pub mod house;
 mod idempotency;
 mod openapi;
@@ -21,6 +22,7 @@ use crate::peers::Peers;
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     [
         abuse::trials(peers),
+        exports::trials(peers),
         idempotency::trials(peers),
         openapi::trials(peers),
         outages::trials(peers),

@@ -14,22 +14,26 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Which, verifier};
 use crate::{
     api::{App, Auth},
-    audit::read::{Export, Reader},
+    audit::{
+        export::Format,
+        read::{Export, Reader},
+    },
     base::Problem,
     identity::Caller,
     policy::{Action, Resource},
 };
 
-/// Entries as lines of JSON, the oldest first, bound to the newest checkpoint: a header, the entries, an
-/// end. Where a filter is given, the header says so and each line proves its place. That you exported is
-/// itself recorded.
+/// Entries, the oldest first, bound to the newest checkpoint: a header, the entries, an end. As lines of
+/// JSON that can be verified, as a table, or as events of CloudEvents or OCSF. Where a filter is given,
+/// the header says so, and each line that can be verified proves its place. That you exported is itself
+/// recorded.
 #[utoipa::path(
     get,
     path = "/audit/v1/export",
     tag = "audit",
     params(Which),
     responses(
-        (status = 200, description = "To be verified with `portctl audit verify --file`.",
+        (status = 200, description = "Of `ndjson`: to be verified with `portctl audit verify --file`.",
             content_type = "application/x-ndjson", body = String),
         (status = 400, description = "`invalid-request`"),
         (status = 403, description = "`denied`"),
@@ -42,19 +46,17 @@ async fn export(
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(which) = which.map_err(|e| Problem::invalid(e.body_text()))?;
-    if which.format.as_deref().is_some_and(|format| format != "ndjson") {
-        return Err(Problem::invalid("an export has no such format").remedy("Say format=ndjson."));
-    }
+    let format: Format = which.format.as_deref().map(str::parse).transpose()?.unwrap_or_default();
     let reader = Reader::new(app.database.clone(), app.log.clone());
     let (reader, key) = (reader.with_witnesses(Arc::clone(&app.witness_policy)), verifier(&app)?);
     let export = app
         .gate
         .act(&caller, Action::ReadLog, Resource::Log, |permit| async {
             let filter = which.filter(&app, &permit).await?;
-            reader.export(permit, filter, &key).await
+            reader.export_as(format, permit, filter, &key).await
         })
         .await?;
-    let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")];
     let under_way = UnderWay { app, caller, export };
     Ok((headers, Body::from_stream(stream::unfold(Some(under_way), UnderWay::piece))).into_response())
 }

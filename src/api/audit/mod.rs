@@ -111,7 +111,7 @@ struct Which {
     cursor: Option<u64>,
     /// How many entries at most.
     limit: Option<u32>,
-    /// Of an export: `ndjson`.
+    /// Of an export: `ndjson` (which can be verified), `csv`, `cloudevents` or `ocsf`.
     format: Option<String>,
 }
 

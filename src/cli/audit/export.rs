@@ -26,11 +26,15 @@ pub struct Command {
     /// The file; only you can read it. One that is there is not touched.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
+    /// ndjson, which can be verified; csv for spreadsheets; cloudevents or ocsf for a SIEM.
+    #[arg(long, default_value = "ndjson", value_parser = ["ndjson", "csv", "cloudevents", "ocsf"])]
+    format: String,
 }
 
 impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
-        let query = self.filter.query()?;
+        let mut query = self.filter.query()?;
+        query.push(("format", self.format.clone()));
         let client = context.client()?;
         let mut export = client.audit_export(&borrowed(&query)).await?;
         let failed = |error: std::io::Error| cannot_write(&self.file, &error);
@@ -55,7 +59,11 @@ impl Command {
         let written = written.inspect_err(|_| drop(fs::remove_file(&self.file)))?;
         file.sync_all().map_err(failed)?;
         let shown = self.file.display();
-        note(&format!("{written} bytes in {shown}; verify them: `portctl audit verify --file {shown}`"));
+        if self.format == "ndjson" {
+            note(&format!("{written} bytes in {shown}; verify them: `portctl audit verify --file {shown}`"));
+        } else {
+            note(&format!("{written} bytes in {shown}; what can be verified is --format ndjson"));
+        }
         Ok(DONE)
     }
 }
