@@ -223,7 +223,11 @@ mod tests {
 
     fn found(ops: Vec<Op>, chance: impl FnMut(u64) -> u64) -> Option<Vec<u8>> {
         let trace = Trace { folder: "/d".into(), ops };
-        let into = std::env::temp_dir().join(format!("port-control-disk-{}-{}", std::process::id(), trace.ops.len()));
+        let into = std::env::temp_dir().join(format!(
+            "port-control-disk-{}-{}",
+            std::process::id(),
+            trace.ops.len()
+        ));
         fs::create_dir_all(&into).unwrap();
         let mut disk = trace.play();
         disk.play_to(trace.ops.len());
