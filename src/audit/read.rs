@@ -27,6 +27,9 @@ use crate::{
 pub const LARGEST_PAGE: u32 = 500;
 /// Entries of an export that are read at once.
 const AT_ONCE: u64 = 256;
+/// Among how many entries one page looks for words: what lies beside entries has no index, so that nothing
+/// of what was forgotten is left in one.
+const LOOKED_THROUGH: u64 = 20_000;
 
 /// Which entries. What is left out fits everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +65,9 @@ pub struct Filter {
     /// For which request: `req_…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// Words that all stand in the reason, whatever their case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Not before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -130,6 +136,10 @@ impl Filter {
                 format!("e.action = ${n}")
             });
         }
+        for word in self.words().filter(|word| word.is_ascii()) {
+            args.push(as_part_of_json(&word).into());
+            terms.push(format!("lower(o.body) LIKE ${} ESCAPE '!'", args.len()));
+        }
         for (time, compare) in [(self.since, ">="), (self.until, "<")] {
             if let Some(time) = time {
                 args.push(time.into());
@@ -139,9 +149,35 @@ impl Filter {
         (terms.join(" AND "), args)
     }
 
+    fn words(&self) -> impl Iterator<Item = String> {
+        self.reason.as_deref().unwrap_or("").split_whitespace().map(str::to_lowercase)
+    }
+
+    /// Whether the words stand in what an entry gives as its reason: the condition only knows that they
+    /// stand somewhere beside it.
+    fn fits(&self, opened: &Opened) -> bool {
+        let reason = opened.field("reason").unwrap_or("").to_lowercase();
+        self.words().all(|word| reason.contains(&word))
+    }
+
     fn to_json(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
+}
+
+/// A pattern of LIKE for text that holds `word` as JSON writes it.
+fn as_part_of_json(word: &str) -> String {
+    let written = Value::from(word).to_string();
+    let inner = written.trim_matches('"');
+    let mut pattern = String::from("%");
+    for letter in inner.chars() {
+        if ['%', '_', '!'].contains(&letter) {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
 }
 
 /// An entry, as readers get it. Every field that was committed to was recomputed.
@@ -289,15 +325,54 @@ impl Reader {
         let before = before.unwrap_or_else(|| self.log.head().size);
         self.note(permit, "log.read", filter).await?;
         let limit = limit.clamp(1, LARGEST_PAGE);
+        let lowest = if filter.reason.is_some() { before.saturating_sub(LOOKED_THROUGH) } else { 0 };
+        let range = Range { from: lowest, before, order: "DESC", limit };
+        let rows = self.rows(filter, &range).await?;
+        let is_full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = if is_full { rows.last().map(EntryRow::index) } else { Some(lowest) };
+        Ok(Page { items: read(filter, &rows)?, next: next.filter(|next| *next > 0) })
+    }
+
+    /// Begins to follow the log: that is recorded. Answers with the index of the first entry to come.
+    ///
+    /// # Errors
+    /// As [`Self::entries`].
+    pub async fn follow(&self, permit: Permit, filter: &Filter) -> Result<u64> {
+        filter.check()?;
+        let from = self.log.head().size;
+        self.note(permit, "log.followed", filter).await?;
+        Ok(from)
+    }
+
+    /// The entries from index `from` on, the oldest first, at most a page of them; and the index to go on
+    /// from. For readers whose right was looked at, and whose reading was recorded when it began.
+    ///
+    /// # Errors
+    /// `log-altered`; else a problem of the database.
+    pub async fn after(&self, filter: &Filter, from: u64) -> Result<(Vec<Entry>, u64)> {
+        let size = self.log.head().size;
+        let before = if filter.reason.is_some() { size.min(from + LOOKED_THROUGH) } else { size };
+        let range = Range { from, before, order: "ASC", limit: LARGEST_PAGE };
+        let rows = self.rows(filter, &range).await?;
+        let is_full = rows.len() == usize::try_from(LARGEST_PAGE).unwrap_or(usize::MAX);
+        let next = match rows.last() {
+            Some(last) if is_full => last.index() + 1,
+            _ => before.max(from),
+        };
+        Ok((read(filter, &rows)?, next))
+    }
+
+    async fn rows(&self, filter: &Filter, range: &Range) -> Result<Vec<EntryRow>> {
         let (condition, mut args) = filter.condition();
-        args.extend([as_i64(before).into(), i64::from(limit).into()]);
-        let (n, m) = (args.len() - 1, args.len());
-        let text = format!("{ROWS} WHERE {condition} AND e.idx < ${n} ORDER BY e.idx DESC LIMIT ${m}");
-        let rows: Vec<EntryRow> = self.database.fetch_all(Query::composed(text, args)).await?;
-        let items = rows.iter().map(|row| Entry::new(row, &row.open()?)).collect::<Result<Vec<_>>>()?;
-        let is_full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-        let next = items.last().map(|entry| entry.index).filter(|last| is_full && *last > 0);
-        Ok(Page { items, next })
+        let first = args.len() + 1;
+        args.extend([as_i64(range.from).into(), as_i64(range.before).into(), i64::from(range.limit).into()]);
+        let text = format!(
+            "{ROWS} WHERE {condition} AND e.idx >= ${first} AND e.idx < ${} ORDER BY e.idx {} LIMIT ${}",
+            first + 1,
+            range.order,
+            first + 2
+        );
+        Ok(self.database.fetch_all(Query::composed(text, args)).await?)
     }
 
     /// Begins an export of what `filter` lets through, bound to the newest checkpoint. That it was made
@@ -329,6 +404,26 @@ impl Reader {
         let database = self.database.clone();
         Ok(Export { database, filter, format, checkpoint, next: 0, lines: 0, state })
     }
+}
+
+/// Which rows, in which order.
+struct Range {
+    from: u64,
+    before: u64,
+    order: &'static str,
+    limit: u32,
+}
+
+/// The entries of rows, without those that only look as if they fitted.
+fn read(filter: &Filter, rows: &[EntryRow]) -> Result<Vec<Entry>> {
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        let opened = row.open()?;
+        if filter.fits(&opened) {
+            entries.push(Entry::new(row, &opened)?);
+        }
+    }
+    Ok(entries)
 }
 
 /// No checkpoint was signed yet.
@@ -406,9 +501,11 @@ impl Export {
         let is_last = rows.len() as u64 != AT_ONCE;
         let mut text = String::new();
         for row in &rows {
-            text.push_str(&self.entry(row).await?);
+            if self.filter.fits(&row.open()?) {
+                text.push_str(&self.entry(row).await?);
+                self.lines += 1;
+            }
         }
-        self.lines += rows.len() as u64;
         self.next = match rows.last() {
             Some(last) if !is_last => last.index() + 1,
             _ => self.checkpoint.size,

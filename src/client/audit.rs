@@ -72,6 +72,26 @@ impl Client {
         self.read(self.send(self.request_to(Method::GET, url)).await?).await
     }
 
+    /// All entries that fit, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::audit_entries`].
+    pub async fn audit_all(&self, query: &[(&str, &str)]) -> Result<Vec<Entry>> {
+        let (mut all, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut query = query.to_vec();
+            query.push(("limit", "500"));
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page = self.audit_entries(&query).await?;
+            all.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() {
+                all.reverse();
+                return Ok(all);
+            }
+        }
+    }
+
     /// Begins an export.
     ///
     /// # Errors

@@ -1,22 +1,28 @@
 //! Server-sent events (WHATWG HTML, "Server-sent events"): as much of them as the server uses.
 
-use std::time::Duration;
+use std::{marker::PhantomData, time::Duration};
 
-use reqwest::{Method, Response, header};
+use reqwest::{Method, RequestBuilder, Response, header};
+use serde::de::DeserializeOwned;
 
 use super::{Client, Request};
-use crate::base::Result;
+use crate::{audit::read::Entry, base::Result};
 
-/// How long one stream is read before it is opened anew.
-const ONE_STREAM: Duration = Duration::from_mins(2);
+/// How long a request is followed before the stream is opened anew.
+const ONE_REQUEST: Duration = Duration::from_mins(2);
+/// How long the log is.
+const THE_LOG: Duration = Duration::from_hours(24);
 /// Longest event that is kept, in bytes.
 const LONGEST_EVENT: usize = 1024 * 1024;
 
-/// A request, each time it changes.
+/// Things, each as it is told.
 #[derive(Debug)]
-pub struct RequestEvents {
+pub struct Events<T> {
     response: Response,
     reader: Reader,
+    name: &'static str,
+    last: Option<String>,
+    told: PhantomData<T>,
 }
 
 impl Client {
@@ -24,27 +30,56 @@ impl Client {
     ///
     /// # Errors
     /// `not-found`, `denied`, `server-unavailable`.
-    pub async fn request_events(&self, id: &str) -> Result<RequestEvents> {
-        let request = self
-            .request(Method::GET, &["requests", id, "events"], &[])
-            .header(header::ACCEPT, "text/event-stream")
-            .timeout(ONE_STREAM);
-        Ok(RequestEvents { response: self.send(request).await?, reader: Reader::default() })
+    pub async fn request_events(&self, id: &str) -> Result<Events<Request>> {
+        self.follow(self.request(Method::GET, &["requests", id, "events"], &[]), "request", ONE_REQUEST).await
+    }
+
+    /// Follows the log: entries that come from now on, or after the one with the id `last`.
+    ///
+    /// # Errors
+    /// `denied`, `invalid-request`, `server-unavailable`.
+    pub async fn audit_events(&self, query: &[(&str, &str)], last: Option<&str>) -> Result<Events<Entry>> {
+        let url = self.server().audit(&["v1", "entries", "events"], query);
+        let mut request = self.request_to(Method::GET, url);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        self.follow(request, "entry", THE_LOG).await
+    }
+
+    async fn follow<T>(
+        &self,
+        request: RequestBuilder,
+        name: &'static str,
+        limit: Duration,
+    ) -> Result<Events<T>> {
+        let request = request.header(header::ACCEPT, "text/event-stream").timeout(limit);
+        let response = self.send(request).await?;
+        Ok(Events { response, reader: Reader::default(), name, last: None, told: PhantomData })
     }
 }
 
-impl RequestEvents {
-    /// The next event; nothing where the stream ended or broke off: then it is to be opened anew.
-    pub async fn next(&mut self) -> Option<Request> {
+impl<T: DeserializeOwned> Events<T> {
+    /// The next one; nothing where the stream ended or broke off: then it is to be opened anew.
+    pub async fn next(&mut self) -> Option<T> {
         loop {
             while let Some(event) = self.reader.event() {
-                if let Some(request) = event.request() {
-                    return Some(request);
+                self.last = event.id.clone().or(self.last.take());
+                if event.name == self.name
+                    && let Ok(told) = serde_json::from_str(&event.data)
+                {
+                    return Some(told);
                 }
             }
             let chunk = self.response.chunk().await.ok()??;
             self.reader.take(&chunk)?;
         }
+    }
+
+    /// The id of the newest event, to go on after it.
+    #[must_use]
+    pub fn last(&self) -> Option<&str> {
+        self.last.as_deref()
     }
 }
 
@@ -52,13 +87,8 @@ impl RequestEvents {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Event {
     name: String,
+    id: Option<String>,
     data: String,
-}
-
-impl Event {
-    fn request(&self) -> Option<Request> {
-        if self.name == "request" { serde_json::from_str(&self.data).ok() } else { None }
-    }
 }
 
 /// Puts chunks together to events.
@@ -83,6 +113,7 @@ impl Reader {
             let value = value.strip_prefix(' ').unwrap_or(value);
             match field {
                 "event" => value.clone_into(&mut event.name),
+                "id" => event.id = Some(value.to_owned()),
                 "data" if event.data.is_empty() => value.clone_into(&mut event.data),
                 "data" => {
                     event.data.push('\n');
@@ -106,7 +137,10 @@ mod tests {
             reader.take(piece.as_bytes()).unwrap();
         }
         assert_eq!(reader.event(), Some(Event::default()));
-        assert_eq!(reader.event(), Some(Event { name: "request".to_owned(), data: "1\n2".to_owned() }));
+        assert_eq!(
+            reader.event(),
+            Some(Event { name: "request".to_owned(), id: None, data: "1\n2".to_owned() })
+        );
         assert_eq!(reader.event(), None);
     }
 

@@ -19,7 +19,7 @@ mod transport;
 pub use audit::{AuditExport, AuditPage};
 pub use catalog::{Application, ApplicationEnvironment, Applied, Apply};
 pub use deliveries::Delivery;
-pub use events::RequestEvents;
+pub use events::Events;
 pub use leavers::{Leaver, LeaverLine, Left, RotationTask, Step};
 pub use login::{Login, NewLogin, SignedIn};
 pub use people::{Person, PersonAct, PersonLine};

@@ -7,6 +7,7 @@ mod idempotency;
 mod openapi;
 mod outages;
 mod permits;
+mod questions;
 mod records;
 mod routes;
 mod shell;
@@ -27,6 +28,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         openapi::trials(peers),
         outages::trials(peers),
         permits::trials(peers),
+        questions::trials(peers),
         records::trials(peers),
         shell::trials(peers),
         sign_in::trials(peers),

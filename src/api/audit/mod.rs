@@ -3,6 +3,7 @@
 
 mod entries;
 mod export;
+mod follow;
 mod forget;
 mod holds;
 mod proofs;
@@ -103,6 +104,8 @@ struct Which {
     scope: Option<String>,
     /// For which request.
     request: Option<String>,
+    /// Words that all stand in the reason.
+    reason: Option<String>,
     /// Not before (RFC 3339, or a day).
     since: Option<String>,
     /// Before (RFC 3339, or a day).
@@ -132,6 +135,7 @@ impl Which {
             kind: self.kind.clone(),
             scope: self.scope.clone(),
             request: self.request.clone(),
+            reason: self.reason.clone(),
             since: time(&self.since)?,
             until: time(&self.until)?,
         })
@@ -152,6 +156,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(export::route())
         .merge(forget::route())
         .merge(holds::route())
+        .merge(follow::route())
         .merge(proofs::route())
         .merge(tiles::route())
         .merge(vkeys::route())

@@ -4,8 +4,10 @@ mod export;
 mod forget;
 mod hold;
 mod log;
+mod person;
 mod pin;
 mod verify;
+mod who_read;
 mod witness;
 
 use clap::{Args, Subcommand};
@@ -24,6 +26,8 @@ pub enum Command {
     Forget(forget::Command),
     Hold(hold::Command),
     Verify(verify::Command),
+    WhoRead(who_read::Command),
+    Person(person::Command),
 }
 
 impl Command {
@@ -34,6 +38,8 @@ impl Command {
             Self::Forget(it) => it.run(context).await,
             Self::Hold(it) => it.run(context).await,
             Self::Verify(it) => it.run(context).await,
+            Self::WhoRead(it) => it.run(context).await,
+            Self::Person(it) => it.run(context).await,
         }
     }
 }
@@ -68,6 +74,9 @@ struct FilterArgs {
     /// For which request.
     #[arg(long, value_name = "ID")]
     request: Option<String>,
+    /// Words that all stand in the reason.
+    #[arg(long, value_name = "WORDS")]
+    reason: Option<String>,
     /// From then on: 2026-01-31 or 2026-01-31T12:00:00Z.
     #[arg(long, visible_alias = "since", value_name = "TIME")]
     from: Option<String>,
@@ -89,6 +98,7 @@ impl FilterArgs {
             ("decision", &self.decision),
             ("scope", &self.scope),
             ("request", &self.request),
+            ("reason", &self.reason),
         ];
         let mut query: Vec<(&'static str, String)> =
             texts.into_iter().filter_map(|(name, it)| Some((name, it.clone()?))).collect();

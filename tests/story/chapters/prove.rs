@@ -59,11 +59,36 @@ pub fn nothing_was_altered(cast: &Cast) -> Result<()> {
     let future = aya.reads("audit log --from 2099-01-01")?;
     ensure!(future.as_array().is_some_and(Vec::is_empty), "nothing has happened in 2099");
     cast.dana.fails("audit log", 1, "")?;
+    questions(cast)?;
 
     aya.does("audit verify")?;
     let again = aya.does("audit verify")?;
     ensure!(again.contains("grew out of"), "it is held against what was seen: {again}");
     exported(cast)
+}
+
+/// What auditors ask most has commands of its own.
+fn questions(cast: &Cast) -> Result<()> {
+    let aya = &cast.aya;
+    let knowers = aya.reads("audit who-read reports/sandbox/DATABASE_URL")?;
+    let ways = knowers.as_array().context("a list")?;
+    ensure!(ways.iter().any(|it| it["how"] == "entered"), "who entered a value: {knowers}");
+    ensure!(ways.iter().any(|it| it["how"] == "revealed"), "to whom one was shown: {knowers}");
+    let lena = aya.reads("audit person lena@example.com")?;
+    let ended = lena["held"].as_array().context("a list")?;
+    ensure!(
+        !ended.is_empty() && ended.iter().all(|it| it["ended"].is_string()),
+        "something is hers still: {}",
+        lena["held"]
+    );
+    ensure!(
+        lena["saw"].as_object().is_some_and(|saw| saw.len() >= 4),
+        "she knew four values: {}",
+        lena["saw"]
+    );
+    let found = aya.reads("audit log --reason friday")?;
+    ensure!(found.as_array().is_some_and(|it| !it.is_empty()), "words in reasons are found");
+    Ok(())
 }
 
 /// Values of the story, each told to somebody by now.
