@@ -75,7 +75,7 @@ fn memberships(row: &PersonRow, declared: &Snapshot, now: Timestamp) -> Vec<Memb
     row.memberships.iter().filter_map(|it| membership(it, declared)).collect()
 }
 
-fn membership(row: &GroupRow, declared: &Snapshot) -> Option<Membership> {
+pub(super) fn membership(row: &GroupRow, declared: &Snapshot) -> Option<Membership> {
     let group = declared.alias(&row.source, &row.group_id)?.clone();
     Some(Membership { group, source: row.source.clone(), asserted_at: row.asserted_at })
 }

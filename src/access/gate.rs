@@ -128,6 +128,12 @@ impl Gate {
         Ok(Standing { teams: teams_of(&facts), scopes: self.0.policies.explain(&facts), grants })
     }
 
+    /// What decides: for those who ask what it would say of others, such as auditors.
+    #[must_use]
+    pub fn policies(&self) -> Arc<Policies> {
+        Arc::clone(&self.0.policies)
+    }
+
     async fn facts(&self, caller: &Caller) -> Result<PersonFacts, Problem> {
         let declared = self.0.catalog.snapshot().await?;
         gather(&self.0.identity, &self.0.database, &declared, caller, self.0.ambient.now()).await

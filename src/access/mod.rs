@@ -7,6 +7,7 @@ mod expiry;
 mod facts;
 mod gate;
 mod grants;
+pub mod reach;
 mod request;
 mod requests;
 mod scope_choice;

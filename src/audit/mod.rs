@@ -12,6 +12,7 @@ pub mod export;
 pub mod forget;
 pub mod forgotten;
 pub mod forward;
+mod history;
 mod log;
 pub mod note;
 pub mod opened;

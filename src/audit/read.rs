@@ -218,7 +218,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(row: &EntryRow, opened: &Opened) -> Result<Self> {
+    pub(super) fn new(row: &EntryRow, opened: &Opened) -> Result<Self> {
         let field = |name: &str| opened.field(name).map(str::to_owned);
         let pseudonym = |name: &str, column: Option<&String>| {
             column.filter(|_| opened.forgotten.contains_key(name)).cloned()
@@ -261,10 +261,10 @@ pub struct Page {
 }
 
 /// Records that the log was read.
-struct NoteReading {
-    permit: Permit,
-    action: &'static str,
-    filter: Value,
+pub(super) struct NoteReading {
+    pub(super) permit: Permit,
+    pub(super) action: &'static str,
+    pub(super) filter: Value,
 }
 
 #[async_trait]
@@ -284,8 +284,8 @@ impl Unit for NoteReading {
 /// Asks the log. Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
-    database: Database,
-    log: Log,
+    pub(super) database: Database,
+    pub(super) log: Log,
     witnesses: Arc<WitnessPolicy>,
 }
 

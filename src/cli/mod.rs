@@ -3,6 +3,7 @@
 //! A command takes a [`Context`], talks to the server through the client and to nothing else, writes
 //! what was asked for to standard output and everything around it to standard error.
 
+mod access;
 mod apply;
 mod ask;
 mod audit;
@@ -93,6 +94,8 @@ enum Command {
     #[command(subcommand)]
     Delivery(delivery::Command),
     #[command(subcommand)]
+    Access(access::Command),
+    #[command(subcommand)]
     Audit(audit::Command),
     Completions(completions::Command),
 }
@@ -131,6 +134,7 @@ impl Command {
             Self::Leaver(it) => it.run(context).await,
             Self::Rotation(it) => it.run(context).await,
             Self::Delivery(it) => it.run(context).await,
+            Self::Access(it) => it.run(context).await,
             Self::Audit(it) => it.run(context).await,
             Self::Completions(it) => it.run(context),
         }

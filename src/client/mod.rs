@@ -3,6 +3,7 @@
 //! Problems of the server come back as [`Problem`](crate::base::Problem)s; a server that does not answer, or answers
 //! something else, is one, too, and names the address. Tokens and values are in no message and no log.
 
+mod access;
 mod audit;
 mod catalog;
 mod deliveries;
@@ -16,6 +17,7 @@ mod server_url;
 mod sessions;
 mod transport;
 
+pub use access::{Access, AccessLine};
 pub use audit::{AuditExport, AuditPage};
 pub use catalog::{Application, ApplicationEnvironment, Applied, Apply};
 pub use deliveries::Delivery;

@@ -345,6 +345,7 @@ impl ExchangeLogin {
             network: self.network,
             // Else one session could follow another for ever, and nobody had to sign in again.
             ends_by: Some(Timestamp::from_millis(click.ends_at)),
+            asserted_by: None,
         }
     }
 }

@@ -159,6 +159,7 @@ impl Unit for Recover {
             amr: String::new(),
             network: self.network,
             ends_by: None,
+            asserted_by: None,
         };
         let lives = SessionConfig { idle: SESSION_LIFE, absolute: SESSION_LIFE };
         let (session, ends_at) = seed.begin(work, person, lives).await?;

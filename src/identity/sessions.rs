@@ -99,6 +99,8 @@ pub(super) struct SessionSeed {
     pub(super) network: Option<IpAddr>,
     /// When the session ends at the latest, where the one that it comes from ends before its own time.
     pub(super) ends_by: Option<Timestamp>,
+    /// Who said her groups again with it: a sign-in's provider.
+    pub(super) asserted_by: Option<String>,
 }
 
 impl SessionSeed {
@@ -144,7 +146,14 @@ impl SessionSeed {
             .resource(id)
             .with("kind", self.kind.as_str())
             .with("label", self.label.as_str())
-            .with("authenticated_at", self.authenticated_at.to_string());
+            .with("authenticated_at", self.authenticated_at.to_string())
+            .with("ends_at", ends_at.to_string());
+        // With these an auditor can recompute what she could reach by it.
+        for (name, said) in [("acr", &self.acr), ("provider", &self.asserted_by)] {
+            if let Some(said) = said {
+                draft = draft.with(name, said.as_str());
+            }
+        }
         if let Some(network) = self.network {
             draft = draft.with("from", network.to_string());
         }

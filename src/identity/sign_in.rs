@@ -81,6 +81,7 @@ impl Identity {
             amr: assertion.amr.join(" "),
             network: arrival.network,
             ends_by: None,
+            asserted_by: Some(assertion.provider.to_string()),
         };
         let replaces = arrival.replaces;
         let unit = TakeIn { permit, assertion, seed, replaces, lives: self.sessions };

@@ -1,6 +1,7 @@
 //! What holds for all of the HTTP API and all pages, on a whole server.
 
 mod abuse;
+mod access;
 mod exports;
 pub mod house;
 mod idempotency;
@@ -23,6 +24,7 @@ use crate::peers::Peers;
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     [
         abuse::trials(peers),
+        access::trials(peers),
         exports::trials(peers),
         idempotency::trials(peers),
         openapi::trials(peers),

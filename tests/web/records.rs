@@ -55,6 +55,7 @@ async fn audit_sweep_of_denials(given: Given) -> Result<()> {
 /// What is only read and recorded all the same: values, and the log. Lists of names and states are not.
 const RECORDED: &[&str] = &[
     "/api/v1/applications/{application}/environments/{environment}/secrets/{name}/value",
+    "/audit/v1/access",
     "/audit/v1/entries",
     "/audit/v1/export",
 ];

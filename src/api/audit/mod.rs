@@ -1,6 +1,7 @@
 //! The log: what public verifiers read below `/audit/log` (C2SP tlog-tiles), and what auditors ask below
 //! `/audit/v1`.
 
+mod access;
 mod entries;
 mod export;
 mod follow;
@@ -152,6 +153,7 @@ async fn person(app: &App, permit: &Permit, who: Option<&String>) -> Result<Opti
 /// All endpoints here; their addresses begin with `/audit`, at the root of the server.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
+        .merge(access::route())
         .merge(entries::route())
         .merge(export::route())
         .merge(forget::route())

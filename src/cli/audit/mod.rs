@@ -113,7 +113,7 @@ impl FilterArgs {
 }
 
 /// A time; of a day alone its end.
-fn end_of(text: &str) -> Result<Timestamp> {
+pub(super) fn end_of(text: &str) -> Result<Timestamp> {
     let time: Timestamp = text.parse().map_err(Problem::invalid)?;
     let is_day = !text.contains(['T', 't', ' ']);
     Ok(if is_day { Timestamp::from_millis(time.as_millis() + DAY) } else { time })
