@@ -7,8 +7,10 @@ use serde_json::Value;
 use super::{KnownSession, Somebody, World};
 use crate::{
     audit::read::Entry,
-    base::ids::PersonId,
-    base::{EnvironmentRef, Name, Problem, ProblemKind, Result, Timestamp, config::AdministratorGroup},
+    base::{
+        EnvironmentRef, Name, Problem, ProblemKind, Result, Timestamp, config::AdministratorGroup,
+        ids::PersonId,
+    },
     catalog::{Kind, Object, Snapshot},
     identity::GroupRow,
     policy::{GrantFact, PersonStatus},
