@@ -121,7 +121,7 @@ async fn sweep(given: Given, public_log: bool) -> Result<()> {
             ("a stranger", furnished.call(route, Some(&stranger)).await?, foreign),
         ];
         for (who, answer, is_right) in answers {
-            let right = if open { answer.status.is_success() } else { is_right(route, &answer) };
+            let right = if open { is_told(route, &answer) } else { is_right(route, &answer) };
             if !right {
                 wrong.push(format!("{who}: {route}: {} {}", answer.status, answer.text));
             }
@@ -129,6 +129,12 @@ async fn sweep(given: Given, public_log: bool) -> Result<()> {
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     nobody_did_anything(&furnished.house).await
+}
+
+/// Everybody is answered; of what witnesses cosigned, that there are none here.
+fn is_told(route: &Route, answer: &Answer) -> bool {
+    let has_none = route.path.ends_with("/witnessed-checkpoint") && answer.problem() == "conflict";
+    answer.status.is_success() || has_none
 }
 
 type Verdict = fn(&Route, &Answer) -> bool;
