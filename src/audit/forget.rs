@@ -134,7 +134,7 @@ impl Forgetter {
         }
         // None of those that the question found: on behind them, where there may be more.
         Ok(match rows.last() {
-            Some(last) if rows.len() as i64 == AT_ONCE => {
+            Some(last) if i64::try_from(rows.len()).is_ok_and(|n| n == AT_ONCE) => {
                 Box::pin(self.first_found(whom, (last.index() + 1, stretch.1))).await?
             }
             _ => None,

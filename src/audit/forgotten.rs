@@ -51,9 +51,8 @@ impl Spans {
 
 impl From<Spans> for String {
     fn from(spans: Spans) -> Self {
-        let one = |(first, last): &(u64, u64)| match first == last {
-            true => first.to_string(),
-            false => format!("{first}-{last}"),
+        let one = |(first, last): &(u64, u64)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
         };
         spans.0.iter().map(one).collect::<Vec<_>>().join(",")
     }
@@ -178,7 +177,9 @@ mod tests {
         fn spans_hold_exactly_what_was_pushed(indices: std::collections::BTreeSet<u8>, others: std::collections::BTreeSet<u8>) {
             let spans = |all: &std::collections::BTreeSet<u8>| {
                 let mut spans = Spans::default();
-                all.iter().for_each(|index| spans.push(u64::from(*index)));
+                for index in all {
+                    spans.push(u64::from(*index));
+                }
                 spans
             };
             let (one, other) = (spans(&indices), spans(&others));

@@ -127,21 +127,8 @@ impl Server {
         );
         let revocation =
             Revocation::new(database.clone(), log.clone(), catalog.clone(), Arc::clone(&permits));
-        let witnesses = Witnesses::new(
-            database.clone(),
-            ambient.clone(),
-            &config.outward.witnesses,
-            config.outward.quorum,
-        )?;
+        let (witnesses, forwarder) = outward(&config, &database, &log, &ambient, &permits)?;
         let witness_policy = witnesses.policy();
-        let forwarder = Forwarder::new(ForwarderParts {
-            database: database.clone(),
-            log: log.clone(),
-            ambient: ambient.clone(),
-            permits: Arc::clone(&permits),
-            origin: config.log.origin.clone(),
-            config: &config.outward.forward,
-        })?;
         let loops = Loops {
             expiry: Expiry::new(database.clone(), log.clone(), identity.clone(), permits, ambient.clone()),
             revocation: revocation.clone(),
@@ -176,6 +163,27 @@ impl Server {
         };
         Ok(Self { app: Arc::new(app), loops })
     }
+}
+
+/// Whoever hears of the log from outside.
+fn outward(
+    config: &Config,
+    database: &Database,
+    log: &Log,
+    ambient: &Ambient,
+    permits: &Arc<dyn ServicePermits>,
+) -> Result<(Witnesses, Forwarder)> {
+    let outward = &config.outward;
+    let witnesses = Witnesses::new(database.clone(), ambient.clone(), &outward.witnesses, outward.quorum)?;
+    let forwarder = Forwarder::new(ForwarderParts {
+        database: database.clone(),
+        log: log.clone(),
+        ambient: ambient.clone(),
+        permits: Arc::clone(permits),
+        origin: config.log.origin.clone(),
+        config: &outward.forward,
+    })?;
+    Ok((witnesses, forwarder))
 }
 
 async fn open_database(config: &Config, opening: Opening) -> Result<(Database, Ambient)> {

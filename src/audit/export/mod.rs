@@ -131,7 +131,7 @@ impl Format {
     }
 
     fn event(self, kind: &Kind<'_>, origin: &str, data: Value) -> String {
-        let event = if self == Self::CloudEvents { kind.around(origin, data) } else { data };
+        let event = if self == Self::CloudEvents { kind.around(origin, &data) } else { data };
         format!("{event}\n")
     }
 }
@@ -146,7 +146,7 @@ struct Kind<'e> {
 
 impl Kind<'_> {
     /// The attributes of CloudEvents 1.0 (section 3) around data.
-    fn around(&self, origin: &str, data: Value) -> Value {
+    fn around(&self, origin: &str, data: &Value) -> Value {
         let mut event = json!({
             "specversion": "1.0",
             "id": format!("{origin}/{}", self.id),

@@ -57,15 +57,18 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "grant.began" => (Class::UserAccessManagement, ASSIGN),
         "grant.ended" => (Class::UserAccessManagement, REVOKE),
         "person.joined" | "leaver.opened" | "rotation.opened" => (Entity, CREATE),
-        "person.groups-changed" | "rotation.cause-added" => (Entity, UPDATE),
         "person.suspended" => (Entity, SUSPEND),
         "person.resumed" => (Entity, RESUME),
         "person.deactivated" => (Entity, DEACTIVATE),
-        "person.forgotten" => (Entity, DELETE),
         "leaver.closed" | "rotation.closed" => (Entity, OTHER),
-        "delivery.writing" | "delivery.written" | "delivery.restored" | "delivery.noted"
+        "person.groups-changed"
+        | "rotation.cause-added"
+        | "delivery.writing"
+        | "delivery.written"
+        | "delivery.restored"
+        | "delivery.noted"
         | "delivery.failed" => (Entity, UPDATE),
-        "delivery.removing" | "delivery.removed" | "delivery.ended" => (Entity, DELETE),
+        "person.forgotten" | "delivery.removing" | "delivery.removed" | "delivery.ended" => (Entity, DELETE),
         "delivery.paused" => (Entity, DISABLE),
         "delivery.resumed" => (Entity, ENABLE),
         "secret.set" | "secret.generated" | "secret.found" | "request.created" | "log.held" => (Api, CREATE),

@@ -219,8 +219,9 @@ fn note_failure(witness: &Witness, failure: &Failure) {
     metrics::counter!("port_control_witness_failures_total", "witness" => name.clone(), "kind" => kind)
         .increment(1);
     let why = failure.why.as_str();
-    match failure.remedy {
-        Some(remedy) => tracing::error!(witness = name, why, remedy, "a witness refuses to cosign the log"),
-        None => tracing::warn!(witness = name, why, "a witness did not cosign the newest checkpoint"),
+    if let Some(remedy) = failure.remedy {
+        tracing::error!(witness = name, why, remedy, "a witness refuses to cosign the log");
+    } else {
+        tracing::warn!(witness = name, why, "a witness did not cosign the newest checkpoint");
     }
 }
