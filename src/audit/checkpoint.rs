@@ -54,17 +54,23 @@ impl Checkpoint {
     /// # Errors
     /// `log-altered`, with what is wrong with it.
     pub fn open(text: &str, key: &VerifierKey) -> Result<Self> {
+        Self::open_any(text, std::slice::from_ref(key))
+    }
+
+    /// Reads a note that at least one of `keys` signed, and none of them wrongly: the keys that a log has
+    /// had, of which each was in use for a while. They are all of one name.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_any(text: &str, keys: &[VerifierKey]) -> Result<Self> {
         let wrong = |why: String| {
             Problem::new(ProblemKind::LogAltered, format!("the checkpoint cannot be believed: {why}"))
         };
-        let body = note::open(text, key).map_err(wrong)?;
+        let body = note::open_any(text, keys).map_err(wrong)?;
         let found = Self::from_body(body).ok_or_else(|| wrong("it is malformed".to_owned()))?;
-        if found.origin != key.name() {
-            return Err(wrong(format!(
-                "it is of '{}', not of '{}'",
-                found.origin.escape_debug(),
-                key.name()
-            )));
+        if let Some(key) = keys.iter().find(|key| key.name() != found.origin) {
+            let origin = found.origin.escape_debug();
+            return Err(wrong(format!("it is of '{origin}', not of '{}'", key.name())));
         }
         Ok(found)
     }

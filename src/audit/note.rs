@@ -104,6 +104,15 @@ pub fn sign(text: &str, name: &str, signer: &LogSigner) -> String {
 /// # Errors
 /// Says whether it is no note, not signed by that key, or wrongly so.
 pub fn open<'n>(note: &'n str, key: &VerifierKey) -> Result<&'n str, String> {
+    open_any(note, std::slice::from_ref(key))
+}
+
+/// The text of a note that at least one of `keys` signed, and none of them wrongly. Signatures of others
+/// are passed over.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_any<'n>(note: &'n str, keys: &[VerifierKey]) -> Result<&'n str, String> {
     if note.len() > LONGEST {
         return Err(format!("the note is longer than {LONGEST} bytes"));
     }
@@ -122,15 +131,18 @@ pub fn open<'n>(note: &'n str, key: &VerifierKey) -> Result<&'n str, String> {
     for line in lines {
         let (name, signature) = signature_of(line)?;
         let (id, signature) = signature.split_at(4);
-        if name != key.name || id != key.id() {
-            continue;
-        }
+        let Some(key) = keys.iter().find(|key| name == key.name && id == key.id()) else { continue };
         UnparsedPublicKey::new(&ED25519, key.public)
             .verify(text.as_bytes(), signature)
             .map_err(|_| format!("the signature of '{name}' is wrong"))?;
         is_signed = true;
     }
-    if is_signed { Ok(text) } else { Err(format!("the note is not signed by {key}")) }
+    if is_signed { Ok(text) } else { Err(format!("the note is not signed by {}", named(keys))) }
+}
+
+fn named(keys: &[VerifierKey]) -> String {
+    let keys: Vec<String> = keys.iter().map(VerifierKey::to_string).collect();
+    if keys.is_empty() { "anybody who is known".to_owned() } else { keys.join(" or ") }
 }
 
 pub(super) fn signature_of(line: &str) -> Result<(&str, Vec<u8>), String> {
@@ -172,6 +184,21 @@ mod tests {
         assert_eq!(open(&format!("{note}{line}"), &key()).unwrap(), "text\n");
         assert!(open(&theirs, &key()).is_err());
         assert!(open(&sign("text\n", "example.com/log", &other), &key()).is_err());
+    }
+
+    #[test]
+    fn one_known_key_is_enough_and_a_wrong_signature_of_any_is_too_much() {
+        let next = LogSigner::from_seed(&[8; 32]);
+        let keys = [key(), VerifierKey::new("example.com/log", next.public_key()).unwrap()];
+        for signer in [signer(), next] {
+            assert_eq!(open_any(&sign("text\n", "example.com/log", &signer), &keys).unwrap(), "text\n");
+        }
+        let note = sign("text\n", "example.com/log", &signer());
+        let wrong = sign("other\n", "example.com/log", &LogSigner::from_seed(&[8; 32]));
+        let line = wrong.rsplit_once("\n\n").unwrap().1;
+        assert!(open(&format!("{note}{line}"), &keys[0]).is_ok());
+        assert!(open_any(&format!("{note}{line}"), &keys).is_err());
+        assert!(open_any(&note, &[]).is_err());
     }
 
     #[test]
