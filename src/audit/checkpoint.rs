@@ -86,6 +86,16 @@ pub async fn newest(database: &Database) -> Result<Option<String>> {
     Ok(found.map(|(note,)| note))
 }
 
+/// The checkpoint of exactly this size, as its note; nothing where none was signed.
+///
+/// # Errors
+/// A problem of the database.
+pub async fn of_size(database: &Database, size: u64) -> Result<Option<String>> {
+    let query = sql("SELECT note FROM checkpoints WHERE size = $1").bind(super::tile::as_i64(size));
+    let found: Option<(String,)> = database.fetch_optional(query).await?;
+    Ok(found.map(|(note,)| note))
+}
+
 /// Keeps a checkpoint. After its commit only: it is signed for everybody to see.
 pub(super) async fn keep(database: &Database, size: u64, note: &str, now: Timestamp) -> Result<()> {
     let row =

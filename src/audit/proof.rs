@@ -2,6 +2,8 @@
 //! and 2.1.2): which hashes they hold, and how they are verified (RFC 9162, sections 2.1.3.2 and
 //! 2.1.4.2). Pure: where the hashes come from is another's concern.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use super::{Hash, node_hash};
 
 /// Leaves from the first to before the second.
@@ -133,6 +135,18 @@ pub fn verify_consistency(old: u64, old_root: &Hash, new: u64, new_root: &Hash, 
         last >>= 1;
     }
     last == 0 && old_hash == *old_root && new_hash == *new_root
+}
+
+/// A proof that whoever has the entry and the log's key verifies by herself (c2sp.org/tlog-proof@v1): the
+/// index, the hashes from the leaf to the root, and the signed note of the checkpoint that they lead to.
+#[must_use]
+pub fn tlog_proof(index: u64, hashes: &[Hash], note: &str) -> String {
+    let mut text = format!("c2sp.org/tlog-proof@v1\nindex {index}\n");
+    for hash in hashes {
+        text.push_str(&STANDARD.encode(hash));
+        text.push('\n');
+    }
+    text + "\n" + note
 }
 
 #[cfg(test)]

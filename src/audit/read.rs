@@ -464,6 +464,7 @@ impl Export {
                 checkpoint,
                 filtered: !self.filter.is_empty(),
                 filter: self.filter.to_json(),
+                range: None,
             })
             .map(Some),
             ExportState::Entries if self.next < self.checkpoint.size => self.entries().await.map(Some),
@@ -534,7 +535,7 @@ impl Export {
     }
 }
 
-fn line(value: &impl Serialize) -> Result<String> {
+pub(super) fn line(value: &impl Serialize) -> Result<String> {
     let text =
         serde_json::to_string(value).map_err(|e| Problem::internal(format!("writing an export: {e}")))?;
     Ok(text + "\n")

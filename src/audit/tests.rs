@@ -8,7 +8,10 @@ use super::{
     checkpoint::newest,
     read::{Filter, Reader},
     tile::TreeReader,
-    verify::{BundleCheck, ExportCheck, Report, check_database, check_growth},
+    verify::{
+        ExportCheck, Report, check_database, check_growth,
+        published::{Piece, PublishedCheck},
+    },
     *,
 };
 use crate::{
@@ -353,27 +356,42 @@ async fn bundles_rebuild_the_tree_and_a_changed_byte_does_not() {
     let mut house = House::new().await;
     house.grow(&[256, 44]).await;
     let signed = Checkpoint::open(&newest(&house.database).await.unwrap().unwrap(), &house.key).unwrap();
-    let bundles = async |spoil: Option<(u64, usize)>, seen: Vec<Checkpoint>| {
-        let mut check = BundleCheck::new(signed.clone(), seen);
-        while let Some((number, width)) = check.wanted() {
-            let leaves = tile::leaves(&house.database, number * 256, number * 256 + width).await.unwrap();
-            let mut bytes = tile::bundle(&leaves)?;
-            if let Some((_, at)) = spoil.filter(|(bundle, _)| *bundle == number) {
+    let published = async |spoil: Option<(u64, usize)>, seen: Vec<Checkpoint>| {
+        let mut check = PublishedCheck::new(signed.clone(), seen)?;
+        while let Some(piece) = check.wanted() {
+            let mut bytes = match piece {
+                Piece::Entries { number, width } => {
+                    let first = number * 256;
+                    tile::bundle(&tile::leaves(&house.database, first, first + width).await.unwrap())?
+                }
+                Piece::Hashes { level, number, width } => {
+                    let found = tile::hashes(&house.database, level, number, width).await.unwrap();
+                    found.unwrap().concat()
+                }
+            };
+            if let (Piece::Entries { number, .. }, Some((spoiled, at))) = (piece, spoil)
+                && number == spoiled
+            {
                 bytes[at] ^= 1;
             }
             check.take(&bytes)?;
         }
         check.finish()
     };
-    assert_eq!(bundles(None, Vec::new()).await.unwrap().size(), 300);
-    assert!(bundles(None, vec![signed.clone()]).await.is_ok());
-    for (size, kind) in [(256, ProblemKind::LogAltered), (301, ProblemKind::LogIncomplete)] {
+    assert_eq!(published(None, Vec::new()).await.unwrap().size(), 300);
+    assert!(published(None, vec![signed.clone()]).await.is_ok());
+    for (size, kind) in [
+        (256, ProblemKind::LogAltered),
+        (300, ProblemKind::LogAltered),
+        (0, ProblemKind::LogAltered),
+        (301, ProblemKind::LogIncomplete),
+    ] {
         let seen = Checkpoint { size, root: [9; 32], ..signed.clone() };
-        assert!(bundles(None, vec![seen]).await.unwrap_err().is(kind));
+        assert!(published(None, vec![seen]).await.unwrap_err().is(kind), "{size}");
     }
     for at in [0, 1, 2, 30, 200, 4000] {
         for number in [0, 1] {
-            assert!(bundles(Some((number, at)), Vec::new()).await.is_err(), "{number} {at}");
+            assert!(published(Some((number, at)), Vec::new()).await.is_err(), "{number} {at}");
         }
     }
 }

@@ -200,6 +200,18 @@ impl<'d> TreeReader<'d> {
         self.range((0, self.size)).await
     }
 
+    /// The roots of complete subtrees of it: height and index.
+    ///
+    /// # Errors
+    /// As [`Self::root`].
+    pub async fn subtrees(&mut self, subtrees: &[(u32, u64)]) -> Result<Vec<Hash>> {
+        let mut roots = Vec::with_capacity(subtrees.len());
+        for (height, index) in subtrees {
+            roots.push(self.subtree(*height, *index).await?);
+        }
+        Ok(roots)
+    }
+
     /// Its right edge, from which it grows on.
     pub(super) async fn edge(&mut self) -> Result<Edge> {
         let mut roots = Vec::new();

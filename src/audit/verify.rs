@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod published;
+pub mod range;
+
 use super::{
     Hash,
     checkpoint::Checkpoint,
@@ -10,7 +13,7 @@ use super::{
     leaf_hash, node_hash,
     note::VerifierKey,
     opened::{EntryRow, Opened, ROWS, entry_altered},
-    tile::{self, WIDTH, altered, as_i64},
+    tile::{WIDTH, altered, as_i64},
 };
 use crate::{
     base::{Problem, ProblemKind, Result, hex},
@@ -48,12 +51,18 @@ pub struct Recount {
 impl Recount {
     /// Takes the next leaf in, given its hash.
     pub fn push(&mut self, leaf: Hash) {
-        let mut peak = (0, leaf);
+        self.push_subtree(0, leaf);
+    }
+
+    /// Takes the next 2^`height` leaves in, given the root over them. They begin at a multiple of their
+    /// number.
+    fn push_subtree(&mut self, height: u32, root: Hash) {
+        let mut peak = (height, root);
         while let Some((height, left)) = self.peaks.pop_if(|(height, _)| *height == peak.0) {
             peak = (height + 1, node_hash(&left, &peak.1));
         }
         self.peaks.push(peak);
-        self.size += 1;
+        self.size += 1 << height;
     }
 
     /// Number of leaves.
@@ -371,6 +380,9 @@ pub struct ExportHeader {
     pub filtered: bool,
     /// By what.
     pub filter: serde_json::Value,
+    /// Where it is a bundle: which entries of the log it holds, every one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<range::Range>,
 }
 
 /// One entry of an export.
@@ -383,7 +395,8 @@ pub struct ExportLine {
     pub leaf: String,
     /// What its commitments commit to, by field.
     pub openings: super::opened::Openings,
-    /// That it is in the tree of the checkpoint: hashes in hexadecimal. Only where it is filtered.
+    /// That it is in the tree of the checkpoint: hashes in hexadecimal. Only where it is filtered, or
+    /// behind the range of a bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Vec<String>>,
 }
@@ -400,6 +413,11 @@ pub struct ExportEnd {
 pub struct ExportCheck {
     checkpoint: Checkpoint,
     filtered: bool,
+    /// The entries that have to be here, every one of them, where it is not filtered.
+    range: (u64, u64),
+    /// What stands in the tree to the right of them.
+    right: Vec<(u32, Hash)>,
+    seen: Waypoints,
     tree: Recount,
     lines: u64,
     after: Option<u64>,
@@ -422,10 +440,16 @@ impl ExportCheck {
         if header.port_control_export != 1 {
             return Err(malformed("it is of a version that is not known here"));
         }
+        let checkpoint = Checkpoint::open(&header.checkpoint, key)?;
+        let range = header.range.unwrap_or_else(|| range::Range::whole(checkpoint.size));
+        let (tree, right) = range.open(checkpoint.size)?;
         Ok(Self {
-            checkpoint: Checkpoint::open(&header.checkpoint, key)?,
+            range: (range.from, range.to),
+            right,
+            seen: Waypoints::new(Vec::new()),
+            checkpoint,
             filtered: header.filtered,
-            tree: Recount::default(),
+            tree,
             lines: 0,
             after: None,
             counted: Counted::default(),
@@ -443,6 +467,31 @@ impl ExportCheck {
     #[must_use]
     pub fn is_filtered(&self) -> bool {
         self.filtered
+    }
+
+    /// The entries of the log of which none is left out: from the first to before the second.
+    #[must_use]
+    pub fn range(&self) -> (u64, u64) {
+        self.range
+    }
+
+    /// Has to meet this older checkpoint of the same log, too.
+    ///
+    /// # Errors
+    /// `log-incomplete` where that is of a larger log; `invalid-request` where what is here cannot show it.
+    pub fn since(&mut self, older: Checkpoint) -> Result<()> {
+        if older.size > self.checkpoint.size {
+            return Err(cut_off(older.size, self.checkpoint.size));
+        }
+        let is_met =
+            older.size == self.checkpoint.size || (self.range.0..=self.range.1).contains(&older.size);
+        if self.filtered || !is_met {
+            let detail = format!("this file cannot show what became of the first {} entries", older.size);
+            return Err(Problem::invalid(detail)
+                .remedy("Take a bundle that begins at or before them, or verify with --url or --dir."));
+        }
+        self.seen = Waypoints::new(vec![older]);
+        self.seen.pass(&self.tree)
     }
 
     /// Reads the next line.
@@ -470,7 +519,11 @@ impl ExportCheck {
     /// Holds the entry's place against the tree.
     fn place(&mut self, line: &ExportLine) -> Result<()> {
         let leaf = leaf_hash(line.leaf.as_bytes());
-        if self.filtered {
+        // Behind the range of a bundle stands only what says that something in it was forgotten.
+        if self.filtered || (line.proof.is_some() && self.tree.size() == self.range.1) {
+            if !self.filtered && line.index < self.range.1 {
+                return Err(entry_altered(line.index, "it is out of order"));
+            }
             let in_order = self.after.is_none_or(|after| after < line.index);
             self.after = Some(line.index);
             let is_there = proof_of(line).is_some_and(|proof| {
@@ -486,24 +539,32 @@ impl ExportCheck {
         match line.index.cmp(&self.tree.size()) {
             std::cmp::Ordering::Greater => return Err(no_entry(self.tree.size())),
             std::cmp::Ordering::Less => return Err(entry_altered(line.index, "it is out of order")),
+            std::cmp::Ordering::Equal if line.index >= self.range.1 => {
+                return Err(entry_altered(line.index, "it lies beyond what was promised"));
+            }
             std::cmp::Ordering::Equal => self.tree.push(leaf),
         }
-        Ok(())
+        self.seen.pass(&self.tree)
     }
 
     /// After the last line.
     ///
     /// # Errors
     /// `log-incomplete` where it is cut off; `log-altered` where the tree is not the one that was signed.
-    pub fn finish(self) -> Result<Report> {
+    pub fn finish(mut self) -> Result<Report> {
         if !self.ended {
             return Err(incomplete("the export is cut off: its last line is not there".to_owned()));
         }
         if !self.filtered {
-            if self.tree.size() != self.checkpoint.size {
-                return Err(cut_off(self.checkpoint.size, self.tree.size()));
+            if self.tree.size() != self.range.1 {
+                return Err(cut_off(self.range.1, self.tree.size()));
+            }
+            for (height, root) in std::mem::take(&mut self.right) {
+                self.tree.push_subtree(height, root);
             }
             self.tree.compare(&self.checkpoint)?;
+            self.seen.pass(&self.tree)?;
+            std::mem::replace(&mut self.seen, Waypoints::new(Vec::new())).end(&self.tree)?;
         }
         self.counted.claims.end()?;
         self.counted.refuse_missing()?;
@@ -535,67 +596,4 @@ pub fn check_growth(old: &Checkpoint, new: &Checkpoint, proof: &[Hash]) -> Resul
         "the log of {} entries did not grow out of the one of {} that was seen before",
         new.size, old.size
     )))
-}
-
-/// Takes bundles of entries in and holds the tree against a checkpoint, and against those that were seen
-/// before.
-pub struct BundleCheck {
-    tree: Recount,
-    checkpoint: Checkpoint,
-    seen: Waypoints,
-}
-
-impl BundleCheck {
-    /// A check against this checkpoint, and against older ones of the same log.
-    #[must_use]
-    pub fn new(checkpoint: Checkpoint, seen: Vec<Checkpoint>) -> Self {
-        Self { tree: Recount::default(), checkpoint, seen: Waypoints::new(seen) }
-    }
-
-    /// Which bundle is wanted next: its number and width; nothing where all are there.
-    #[must_use]
-    pub fn wanted(&self) -> Option<(u64, u64)> {
-        let left = self.checkpoint.size - self.tree.size();
-        (left > 0).then(|| (self.tree.size() / WIDTH, left.min(WIDTH)))
-    }
-
-    /// Number of entries that were taken in.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.tree.size()
-    }
-
-    /// Takes the bundle that was wanted.
-    ///
-    /// # Errors
-    /// `log-incomplete` where it is too short, `log-altered` where it is something else.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let Some((number, width)) = self.wanted() else { return Ok(()) };
-        let leaves = tile::unbundle(bytes)
-            .ok_or_else(|| altered(format!("bundle {number} of the log cannot be taken apart")))?;
-        if leaves.len() as u64 != width {
-            return Err(incomplete(format!("bundle {number} has {} entries, not {width}", leaves.len())));
-        }
-        for leaf in leaves {
-            super::opened::LeafV1::read(leaf).map_err(|why| entry_altered(self.tree.size(), &why))?;
-            self.tree.push(leaf_hash(leaf));
-            self.seen.pass(&self.tree)?;
-        }
-        Ok(())
-    }
-
-    /// After the last bundle.
-    ///
-    /// # Errors
-    /// `log-altered` where the tree is not the one that was signed, or did not grow out of one that was
-    /// seen before; `log-incomplete` where it is smaller than that one.
-    pub fn finish(mut self) -> Result<Recount> {
-        if self.tree.size() != self.checkpoint.size {
-            return Err(cut_off(self.checkpoint.size, self.tree.size()));
-        }
-        self.tree.compare(&self.checkpoint)?;
-        self.seen.pass(&self.tree)?;
-        self.seen.end(&self.tree)?;
-        Ok(self.tree)
-    }
 }

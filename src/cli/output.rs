@@ -87,6 +87,15 @@ pub fn progress(what: String) -> indicatif::ProgressBar {
     bar
 }
 
+/// How far something has come of `total`, where standard error is a terminal.
+pub fn progress_of(what: String, total: u64) -> indicatif::ProgressBar {
+    let bar = progress(what);
+    bar.set_length(total);
+    let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
+    bar
+}
+
 /// What is not right in declaring files, a line each and one for what to do.
 pub fn findings(problem: &Problem) -> Vec<String> {
     let found: Option<Vec<Finding>> =

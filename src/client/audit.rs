@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Client;
 use crate::{
-    audit::{Checkpoint, VerifierKey, read::Entry, retention::Hold, tile::index_path, verify::BundleCheck},
-    base::{Problem, ProblemKind, Result},
+    audit::{
+        Checkpoint, VerifierKey,
+        read::Entry,
+        retention::Hold,
+        verify::published::{Piece, PublishedCheck, no_piece},
+    },
+    base::{ProblemKind, Result},
 };
 
 /// How long an export may take in all.
@@ -167,27 +172,44 @@ impl Client {
         self.audit_text(&["log", "witnessed-checkpoint"]).await
     }
 
-    /// A bundle of entries; 256 wide where it is complete.
+    /// Begins a bundle of the entries from `from` to before `to`, else to the newest that was signed.
     ///
     /// # Errors
-    /// `not-found` beyond the end of the log.
-    pub async fn audit_bundle(&self, number: u64, width: u64) -> Result<Vec<u8>> {
-        let mut path = index_path(number);
-        let partial = width.to_string();
-        if width < crate::audit::tile::WIDTH {
-            path.push_str(".p");
-        }
-        let mut segments = vec!["log", "tile", "entries"];
-        segments.extend(path.split('/'));
-        if width < crate::audit::tile::WIDTH {
-            segments.push(&partial);
-        }
-        let url = self.server().audit(&segments, &[]);
-        Ok(self.bytes(self.send(self.request_to(Method::GET, url)).await?).await?.to_vec())
+    /// `denied`, `invalid-request`.
+    pub async fn audit_bundle(&self, from: u64, to: Option<u64>) -> Result<AuditExport<'_>> {
+        let (from, to) = (from.to_string(), to.map(|to| to.to_string()));
+        let mut query = vec![("from", from.as_str())];
+        query.extend(to.as_deref().map(|to| ("to", to)));
+        let url = self.server().audit(&["v1", "bundle"], &query);
+        let request = self.request_to(Method::GET, url).timeout(ONE_EXPORT);
+        Ok(AuditExport { client: self, response: self.send(request).await? })
     }
 
-    /// Fetches every entry below `checkpoint` and recomputes the tree; `seen` are checkpoints of before,
-    /// which it has to have grown out of. `counted` hears how many entries there are so far.
+    /// That an entry is in the log, as text (C2SP tlog-proof).
+    ///
+    /// # Errors
+    /// `not-found` beyond the end of what was signed.
+    pub async fn audit_proof(&self, index: u64) -> Result<String> {
+        self.audit_text(&["v1", "entries", &index.to_string(), "proof"]).await
+    }
+
+    /// A file of the log as it is published.
+    ///
+    /// # Errors
+    /// `log-incomplete` where it is not there.
+    pub async fn audit_piece(&self, piece: &Piece) -> Result<Vec<u8>> {
+        let path = piece.path();
+        let segments: Vec<&str> = std::iter::once("log").chain(path.split('/')).collect();
+        let answer = self.send(self.request_to(Method::GET, self.server().audit(&segments, &[]))).await;
+        match answer {
+            Err(problem) if problem.is(ProblemKind::NotFound) => Err(no_piece(&path)),
+            answer => Ok(self.bytes(answer?).await?.to_vec()),
+        }
+    }
+
+    /// Fetches every entry and every tile below `checkpoint` and recomputes the tree; `seen` are
+    /// checkpoints of before, which it has to have grown out of. `counted` hears how many entries there are
+    /// so far.
     ///
     /// # Errors
     /// `log-altered`, `log-incomplete`.
@@ -197,16 +219,9 @@ impl Client {
         seen: Vec<Checkpoint>,
         counted: impl Fn(u64),
     ) -> Result<()> {
-        let size = checkpoint.size;
-        if let Some(before) = seen.iter().find(|before| before.size > size) {
-            return Err(Problem::new(
-                ProblemKind::LogIncomplete,
-                format!("{} entries were verified before, and the server shows {size}", before.size),
-            ));
-        }
-        let mut check = BundleCheck::new(checkpoint, seen);
-        while let Some((number, width)) = check.wanted() {
-            check.take(&self.audit_bundle(number, width).await?)?;
+        let mut check = PublishedCheck::new(checkpoint, seen)?;
+        while let Some(piece) = check.wanted() {
+            check.take(&self.audit_piece(&piece).await?)?;
             counted(check.size());
         }
         check.finish().map(drop)

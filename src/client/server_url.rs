@@ -22,6 +22,16 @@ impl ServerUrl {
         self.address(&["audit"], segments, query)
     }
 
+    /// The same without this end of its path, where it has it.
+    #[must_use]
+    pub fn without(&self, end: &str) -> Self {
+        let mut url = self.0.clone();
+        if let Some(path) = self.0.path().trim_end_matches('/').strip_suffix(end) {
+            url.set_path(path);
+        }
+        Self(url)
+    }
+
     fn address(&self, below: &[&str], segments: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut path) = url.path_segments_mut() {

@@ -6,7 +6,10 @@ pub mod disk;
 mod forgetting;
 mod forwarder;
 mod kills;
+mod mutations;
+mod oracles;
 mod outages;
+pub mod published;
 mod replicas;
 mod signing;
 pub mod site;
@@ -32,6 +35,8 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         signing::trials(peers),
         witness::trials(peers),
         forwarder::trials(peers),
+        oracles::trials(peers),
+        mutations::trials(peers),
     ]
     .into_iter()
     .flatten()

@@ -56,6 +56,7 @@ async fn audit_sweep_of_denials(given: Given) -> Result<()> {
 const RECORDED: &[&str] = &[
     "/api/v1/applications/{application}/environments/{environment}/secrets/{name}/value",
     "/audit/v1/access",
+    "/audit/v1/bundle",
     "/audit/v1/entries",
     "/audit/v1/export",
 ];

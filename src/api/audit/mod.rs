@@ -2,6 +2,7 @@
 //! `/audit/v1`.
 
 mod access;
+mod bundle;
 mod entries;
 mod export;
 mod follow;
@@ -154,6 +155,7 @@ async fn person(app: &App, permit: &Permit, who: Option<&String>) -> Result<Opti
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(access::route())
+        .merge(bundle::route())
         .merge(entries::route())
         .merge(export::route())
         .merge(forget::route())

@@ -1,7 +1,9 @@
 //! `portctl audit verify`
 
+mod published;
+
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
 };
@@ -22,9 +24,9 @@ use crate::{
     base::{Problem, ProblemKind, Result, hex},
     cli::{
         Context, DONE,
-        output::{note, progress},
+        output::{note, progress_of},
     },
-    client::Client,
+    client::{Client, ServerUrl},
 };
 
 /// Longest line of an export, in bytes.
@@ -34,17 +36,31 @@ const LONGEST_LINE: u64 = 1024 * 1024;
 /// was altered, with 11 where something is not there.
 #[derive(Debug, Args)]
 pub struct Command {
-    /// Verify an export instead of what the server answers; needs no server where --key is given.
-    #[arg(long, value_name = "EXPORT")]
+    /// The log of another server, or one that is published at this address: only its checkpoint, tiles and
+    /// entries are read.
+    #[arg(long, value_name = "URL", group = "what")]
+    url: Option<ServerUrl>,
+    /// The same files in a folder, as a mirror or an archive has them.
+    #[arg(long, value_name = "FOLDER", group = "what")]
+    dir: Option<PathBuf>,
+    /// A bundle: a range of the log in one file.
+    #[arg(long, value_name = "BUNDLE", group = "what")]
+    bundle: Option<PathBuf>,
+    /// An export; needs no server where --key is given.
+    #[arg(long, value_name = "EXPORT", group = "what")]
     file: Option<PathBuf>,
-    /// The key that signs the log, from somewhere that you trust; else the one that was seen first.
-    #[arg(long, value_name = "VKEY")]
-    key: Option<String>,
+    /// The key that signs the log, from somewhere that you trust; else the one that was seen first. Repeat
+    /// it for a log whose key was changed.
+    #[arg(long = "key", visible_alias = "vkey", value_name = "VKEY")]
+    keys: Vec<String>,
+    /// A file with a checkpoint that you kept: the log has to have grown out of it.
+    #[arg(long, value_name = "CHECKPOINT")]
+    since: Option<PathBuf>,
     #[command(flatten)]
     witnesses: WitnessArgs,
 }
 
-/// What was verified of an export.
+/// What was verified of an export or a bundle.
 #[derive(Debug, Serialize)]
 struct VerifiedExport {
     #[serde(flatten)]
@@ -54,7 +70,7 @@ struct VerifiedExport {
     witnessed: Option<Witnessed>,
 }
 
-/// What was verified of a server's log.
+/// What was verified of a published log.
 #[derive(Debug, Serialize)]
 struct Verified {
     /// The log's name.
@@ -74,19 +90,25 @@ struct Verified {
 
 impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
-        let given: Option<VerifierKey> =
-            self.key.as_deref().map(|text| text.parse().map_err(Problem::invalid)).transpose()?;
+        let given: Vec<VerifierKey> =
+            self.keys.iter().map(|text| text.parse().map_err(Problem::invalid)).collect::<Result<_>>()?;
         let policy = self.witnesses.policy()?;
-        if let Some(file) = self.file {
-            let key = match given {
-                Some(key) => key,
-                None => known_key(context).await?,
-            };
-            let (verified, filtered) = verify_file(&file, &key, policy.as_ref())?;
-            context.output.tell(&verified, |verified| say_export(verified, filtered))?;
+        let since = self.since.as_deref();
+        if let Some(file) = self.bundle.as_ref().or(self.file.as_ref()) {
+            let keys = known_keys(context, given).await?;
+            let since = since.map(|path| checkpoint_file(path, &keys)).transpose()?;
+            let (verified, range) = verify_file(file, &keys, since, policy.as_ref())?;
+            context.output.tell(&verified, |verified| say_export(verified, range))?;
             want(verified.witnessed.as_ref())?;
         } else {
-            let verified = verify_server(context, given, policy).await?;
+            let verified = match published::At::new(context, self.url, self.dir)? {
+                None => verify_server(context, given, since, policy).await?,
+                Some(at) => {
+                    let keys = known_keys(context, given).await?;
+                    let since = since.map(|path| checkpoint_file(path, &keys)).transpose()?;
+                    published::verify(&at, &keys, since, policy).await?
+                }
+            };
             context.output.tell(&verified, say_server)?;
             want(verified.witnessed.as_ref())?;
         }
@@ -94,13 +116,34 @@ impl Command {
     }
 }
 
-fn say_export(verified: &VerifiedExport, filtered: bool) -> String {
+/// What the first of several keys that fits makes of it; else what the last one says.
+fn by_any<T>(keys: &[VerifierKey], open: impl Fn(&VerifierKey) -> Result<T>) -> Result<T> {
+    let mut outcome = Err(Problem::invalid("no key is known").remedy("Say one: --key VKEY."));
+    for key in keys {
+        outcome = open(key);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+/// A checkpoint that was kept in a file, signed by one of these keys.
+fn checkpoint_file(path: &Path, keys: &[VerifierKey]) -> Result<Checkpoint> {
+    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    by_any(keys, |key| Checkpoint::open(&text, key))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::invalid(format!("{} cannot be read: {error}", path.display()))
+}
+
+fn say_export(verified: &VerifiedExport, range: Option<(u64, u64)>) -> String {
     let Report { size, root, present, forgotten, .. } = &verified.report;
     let witnessed = say(verified.witnessed.as_ref());
-    let whole = if filtered {
-        "each is in the signed log; others were left out by the filter"
-    } else {
-        "whole: they are the log as it was signed"
+    let whole = match range {
+        None => "each is in the signed log; others were left out by the filter".to_owned(),
+        Some((from, to)) => format!("whole: {from} to {to} of the log as it was signed, none left out"),
     };
     format!(
         "{size} entries, {whole}\nroot {root}\n{present} openings fit, {forgotten} were forgotten\n{witnessed}"
@@ -124,12 +167,15 @@ fn client(context: &Context) -> Result<Client> {
     Client::new(server, token, context.ambient.clone())
 }
 
-/// The key that was seen first, or the one that the server names.
-async fn known_key(context: &Context) -> Result<VerifierKey> {
-    if let Some(pin) = Pin::read(context, &context.server()?)? {
-        return Ok(pin.open()?.0);
+/// The keys that were given, else the one that was seen first, else the one that the server names.
+async fn known_keys(context: &Context, given: Vec<VerifierKey>) -> Result<Vec<VerifierKey>> {
+    if !given.is_empty() {
+        return Ok(given);
     }
-    named_key(&client(context)?).await
+    if let Some(pin) = Pin::read(context, &context.server()?)? {
+        return Ok(vec![pin.open()?.0]);
+    }
+    Ok(vec![named_key(&client(context)?).await?])
 }
 
 async fn named_key(client: &Client) -> Result<VerifierKey> {
@@ -145,54 +191,69 @@ async fn named_key(client: &Client) -> Result<VerifierKey> {
 
 async fn verify_server(
     context: &Context,
-    given: Option<VerifierKey>,
+    given: Vec<VerifierKey>,
+    since: Option<&Path>,
     policy: Option<WitnessPolicy>,
 ) -> Result<Verified> {
     let (server, client) = (context.server()?, client(context)?);
     let seen = Pin::read(context, &server)?.map(|pin| pin.open()).transpose()?;
-    let key = match (given, &seen) {
-        (Some(key), _) => key,
-        (None, Some((key, _))) => key.clone(),
-        (None, None) => named_key(&client).await?,
+    let keys = match &seen {
+        _ if !given.is_empty() => given,
+        Some((key, _)) => vec![key.clone()],
+        None => vec![named_key(&client).await?],
     };
     // Asked for first: so the newest one is not smaller.
-    let (cosigned, witnessed) = witnessed(&client, &key, policy).await?;
+    let (cosigned, witnessed) = witnessed(&client, &keys, policy).await?;
     let note = client.audit_checkpoint().await?;
-    let checkpoint = Checkpoint::open(&note, &key)?;
+    let (checkpoint, key) =
+        by_any(&keys, |key| Checkpoint::open(&note, key).map(|checkpoint| (checkpoint, key.clone())))?;
     // A checkpoint that another key signed says nothing about this one's log.
-    let before = seen.filter(|(old, _)| *old == key).map(|(_, checkpoint)| checkpoint);
+    let before = seen.filter(|(old, _)| keys.contains(old)).map(|(_, checkpoint)| checkpoint);
     let seen_before = before.as_ref().map(|it| it.size);
-    let waypoints = before.into_iter().chain(cosigned).collect();
-    let bar = progress("verifying the log".to_owned());
-    let counted = |entries| bar.set_message(format!("verifying the log: {entries} entries"));
-    let recounted = client.audit_recount(checkpoint.clone(), waypoints, counted).await;
+    let since = since.map(|path| checkpoint_file(path, &keys)).transpose()?;
+    let bar = progress_of("verifying the log".to_owned(), checkpoint.size);
+    let older = before.into_iter().chain(cosigned).chain(since).collect();
+    let recounted =
+        client.audit_recount(checkpoint.clone(), older, |entries| bar.set_position(entries)).await;
     bar.finish_and_clear();
     recounted?;
     Pin { key: key.to_string(), checkpoint: note }.keep(context, &server)?;
-    let Checkpoint { origin, size, root } = checkpoint;
-    Ok(Verified { origin, size, root: hex::encode(&root), seen_before, key: key.to_string(), witnessed })
+    Ok(Verified::new(checkpoint, seen_before, &key, witnessed))
+}
+
+impl Verified {
+    fn new(
+        checkpoint: Checkpoint,
+        seen_before: Option<u64>,
+        key: &VerifierKey,
+        witnessed: Option<Witnessed>,
+    ) -> Self {
+        let Checkpoint { origin, size, root } = checkpoint;
+        Self { origin, size, root: hex::encode(&root), seen_before, key: key.to_string(), witnessed }
+    }
 }
 
 /// The newest checkpoint that witnesses cosigned, which the log has to meet, and who did.
 async fn witnessed(
     client: &Client,
-    key: &VerifierKey,
+    keys: &[VerifierKey],
     policy: Option<WitnessPolicy>,
 ) -> Result<(Option<Checkpoint>, Option<Witnessed>)> {
     let Some(policy) = policy else { return Ok((None, None)) };
     let note = client.audit_witnessed_checkpoint().await?;
-    let checkpoint = Checkpoint::open(&note, key)?;
+    let checkpoint = by_any(keys, |key| Checkpoint::open(&note, key))?;
     Ok((Some(checkpoint), Some(policy.judge(&note)?)))
 }
 
-/// Verifies an export line by line, and whether it is filtered.
+/// Verifies an export or a bundle line by line; of which range it holds every entry, where it is not
+/// filtered.
 fn verify_file(
     path: &Path,
-    key: &VerifierKey,
+    keys: &[VerifierKey],
+    since: Option<Checkpoint>,
     policy: Option<&WitnessPolicy>,
-) -> Result<(VerifiedExport, bool)> {
-    let unreadable =
-        |error: std::io::Error| Problem::invalid(format!("{} cannot be read: {error}", path.display()));
+) -> Result<(VerifiedExport, Option<(u64, u64)>)> {
+    let unreadable = |error: std::io::Error| unreadable(path, &error);
     let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
     let mut next = || -> Result<Option<String>> {
         let mut line = Vec::new();
@@ -211,14 +272,15 @@ fn verify_file(
             .map_err(|_| Problem::new(ProblemKind::LogAltered, "the export holds something that is no text"))
     };
     let first = next()?.unwrap_or_default();
-    let mut check = ExportCheck::new(&first, key)?;
+    let mut check = by_any(keys, |key| ExportCheck::new(&first, key))?;
+    since.map_or(Ok(()), |since| check.since(since))?;
     while let Some(line) = next()? {
         check.line(&line)?;
     }
-    let filtered = check.is_filtered();
+    let range = (!check.is_filtered()).then(|| check.range());
     let report = check.finish()?;
     let witnessed = policy.map(|policy| judge_export(policy, &first)).transpose()?;
-    Ok((VerifiedExport { report, witnessed }, filtered))
+    Ok((VerifiedExport { report, witnessed }, range))
 }
 
 #[cfg(test)]

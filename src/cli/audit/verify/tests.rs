@@ -55,6 +55,20 @@ async fn keys(State(shown): State<Shared>) -> String {
     key_of(&shown.lock().unwrap()).to_string()
 }
 
+async fn hashes(State(shown): State<Shared>, Path((level, path)): Path<(u32, String)>) -> Vec<u8> {
+    let (number, width) = parse_tile_path(&path).unwrap();
+    let span = usize::try_from(WIDTH.pow(level)).unwrap();
+    let leaves = shown.lock().unwrap().leaves.clone();
+    let root = |leaves: &[Vec<u8>]| {
+        let mut tree = Recount::default();
+        leaves.iter().for_each(|leaf| tree.push(leaf_hash(leaf)));
+        tree.root()
+    };
+    let first = usize::try_from(number * WIDTH).unwrap();
+    let roots = leaves.chunks_exact(span).skip(first).take(usize::try_from(width).unwrap()).map(root);
+    roots.flatten().collect()
+}
+
 async fn entries(State(shown): State<Shared>, Path(path): Path<String>) -> Vec<u8> {
     let (number, width) = parse_tile_path(&path).unwrap();
     let leaves = shown.lock().unwrap().leaves.clone();
@@ -79,6 +93,7 @@ impl House {
             .route("/audit/log/checkpoint", get(checkpoint))
             .route("/audit/v1/vkeys", get(keys))
             .route("/audit/log/tile/entries/{*path}", get(entries))
+            .route("/audit/log/tile/{level}/{*path}", get(hashes))
             .with_state(Arc::clone(&shown));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -89,7 +104,7 @@ impl House {
     }
 
     async fn verify(&self) -> Result<Verified> {
-        verify_server(&self.context, None, None).await
+        verify_server(&self.context, Vec::new(), None, None).await
     }
 
     fn show(&self, change: impl FnOnce(&mut Shown)) {
@@ -150,7 +165,7 @@ async fn another_key_than_the_one_seen_first_is_not_believed() {
     assert_eq!(house.verify().await.unwrap_err().kind.exit_code(), 10);
     // Said by hand, it is a new beginning.
     let key = key_of(&house.shown.lock().unwrap());
-    assert_eq!(verify_server(&house.context, Some(key), None).await.unwrap().seen_before, None);
+    assert_eq!(verify_server(&house.context, vec![key], None, None).await.unwrap().seen_before, None);
 }
 
 #[tokio::test]
@@ -160,6 +175,7 @@ async fn an_empty_export_or_one_cut_in_a_line_is_found() {
     let key = VerifierKey::new("example.com/log", LogSigner::from_seed(&[1; 32]).public_key()).unwrap();
     for (text, exit) in [("", 10), ("{\"port_control_export\":1", 11), ("{}\n", 10)] {
         std::fs::write(&path, text).unwrap();
-        assert_eq!(verify_file(&path, &key, None).unwrap_err().kind.exit_code(), exit, "{text}");
+        let keys = std::slice::from_ref(&key);
+        assert_eq!(verify_file(&path, keys, None, None).unwrap_err().kind.exit_code(), exit, "{text}");
     }
 }
