@@ -1,5 +1,5 @@
-//! One reader that believes nothing: it walks the whole log and says what is wrong. It shares no code
-//! with appending but the hash.
+//! Readers that believe nothing: one walks the whole log and says what is wrong, the other what is new
+//! after each step. They share no code with appending but the hash.
 
 use std::collections::BTreeMap;
 
@@ -50,6 +50,90 @@ pub async fn walk(database: &Database) -> Result<Vec<Entry>> {
     ensure!(root == root_of(&leaves), "the root is not that of the entries");
     check_batches(database, size).await?;
     Ok(entries)
+}
+
+/// Verifies a log as it grows: after each step what is new, against every checkpoint that was signed on
+/// the way. What it has seen has to stay what it was.
+#[derive(Default)]
+pub struct CheckLog {
+    size: u64,
+    latest: i64,
+    /// Roots of complete subtrees with their heights, the highest first.
+    peaks: Vec<(u32, Hash)>,
+    /// The newest checkpoint that it has met.
+    signed: u64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Leaf {
+    idx: i64,
+    leaf: Vec<u8>,
+    time: i64,
+    action: String,
+    body: Option<String>,
+}
+
+impl CheckLog {
+    /// Takes in what is new; how many entries there are now.
+    pub async fn step(&mut self, database: &Database) -> Result<u64> {
+        let signed = sql("SELECT size, note FROM checkpoints WHERE size > $1 ORDER BY size");
+        let signed: Vec<(i64, String)> = database.fetch_all(signed.bind(i64::try_from(self.signed)?)).await?;
+        let rows: Vec<Leaf> = database
+            .fetch_all(
+                sql("SELECT e.idx, e.leaf, e.time, e.action, o.body FROM entries e \
+                     LEFT JOIN openings o ON o.entry = e.idx WHERE e.idx >= $1 ORDER BY e.idx")
+                .bind(i64::try_from(self.size)?),
+            )
+            .await?;
+        let mut signed = signed.into_iter().peekable();
+        for row in &rows {
+            self.take(row).with_context(|| format!("entry {}", self.size))?;
+            if let Some((size, note)) = signed.next_if(|(size, _)| u64::try_from(*size) == Ok(self.size)) {
+                self.meet(u64::try_from(size)?, &note)?;
+            }
+        }
+        let unmet = signed.next();
+        ensure!(unmet.is_none(), "a checkpoint of {:?} entries, and there are {}", unmet, self.size);
+        Ok(self.size)
+    }
+
+    fn take(&mut self, row: &Leaf) -> Result<()> {
+        ensure!(u64::try_from(row.idx)? == self.size, "there is {} instead", row.idx);
+        ensure!(row.time >= self.latest, "time runs back");
+        self.latest = row.time;
+        let leaf: serde_json::Value = serde_json::from_slice(&row.leaf)?;
+        ensure!(leaf["action"] == row.action && leaf["time"] == row.time, "a column is not as the leaf");
+        let beside: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(row.body.as_deref().context("no openings")?)?;
+        let commitments = leaf["commitments"].as_object().context("no commitments")?;
+        ensure!(commitments.keys().eq(beside.keys()), "other openings than commitments");
+        for (field, opening) in beside.into_iter().filter(|(_, it)| it.get("forgotten").is_none()) {
+            let opening: Opening = serde_json::from_value(opening)?;
+            let found = port_control::base::hex::encode(&opening.commitment(&field));
+            ensure!(commitments[&field] == found.as_str(), "{field} is not what was committed");
+        }
+        let mut peak = (0, leaf_hash(&row.leaf));
+        while let Some((height, left)) = self.peaks.pop_if(|(height, _)| *height == peak.0) {
+            peak = (height + 1, node_hash(&left, &peak.1));
+        }
+        self.peaks.push(peak);
+        self.size += 1;
+        Ok(())
+    }
+
+    /// Both trees are one, so the newer grew out of the older.
+    fn meet(&mut self, size: u64, note: &str) -> Result<()> {
+        let roots = self.peaks.iter().rev().map(|(_, root)| *root);
+        let root = roots.reduce(|right, left| node_hash(&left, &right)).context("no entries")?;
+        let lines: Vec<&str> = note.lines().take(3).collect();
+        let says = [size.to_string(), data_encoding::BASE64.encode(&root)];
+        ensure!(
+            lines.len() == 3 && lines[1..] == says,
+            "the checkpoint of {size} is of another tree: {note}"
+        );
+        self.signed = size;
+        Ok(())
+    }
 }
 
 /// Batches follow each other without gap or overlap.

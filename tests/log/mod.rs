@@ -1,6 +1,6 @@
 //! The one way to write, under everything that can happen to it.
 
-mod check;
+pub mod check;
 mod crashes;
 pub mod disk;
 mod forgetting;

@@ -13,11 +13,13 @@ use port_control::{
         browser::{Browser, Page},
         story::{Delivered, World},
     },
+    store::Database,
 };
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
+    log::check::CheckLog,
     peers::{self, Mount, OidcProvider, OpenBao, Peers, Realm, TestDatabase},
     support::{
         program::{Server, free_port, write_private},
@@ -144,6 +146,14 @@ impl House {
             _database: database,
             mount,
         })
+    }
+
+    /// Verifies what is new in the log since the last look.
+    pub async fn check(&self, log: &mut CheckLog) -> Result<()> {
+        let database = Database::open(&self.database).await?;
+        log.step(&database).await?;
+        database.close().await;
+        Ok(())
     }
 
     /// The engine's server, where it is one.

@@ -26,6 +26,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    log::check::CheckLog,
     peers::http,
     support::{Given, program::write_private},
 };
@@ -148,8 +149,9 @@ impl House {
         Ok(Self { url: format!("http://{address}"), app, stop, idp_secret, http, running })
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Verifies its whole log, asks it to stop, and waits until it has.
     pub async fn close(mut self) -> Result<()> {
+        CheckLog::default().step(&self.app.database).await?;
         self.stop.cancel();
         Ok((&mut self.running).await?)
     }
