@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Recount, Waypoints, cut_off, incomplete};
+use super::{Recount, cut_off, incomplete, recount::Waypoints};
 use crate::{
     audit::{
         Checkpoint, Hash, leaf_hash,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recount, malformed};
+use super::{Recount, export::malformed};
 use crate::{
     audit::Hash,
     base::{Problem, Result, hex},
