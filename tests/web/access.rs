@@ -167,7 +167,7 @@ async fn random_histories(given: Given) -> Result<()> {
 }
 
 async fn step(house: &House, ada: &Person, chance: &mut Chance) -> Result<()> {
-    let name = ["rosa", "sara", "tina"][chance.below(3)];
+    let name = ["leaver1", "leaver2", "leaver3"][chance.below(3)];
     let all: [&[&str]; 5] = [&[], &["engineering"], &["leads"], &["engineering", "leads"], &["audit"]];
     let groups = all[chance.below(5)];
     // Whoever is suspended cannot sign in.

@@ -164,7 +164,7 @@ impl From<Problem> for Failed {
         match problem.kind {
             ProblemKind::DatabaseUnavailable => Self::Nothing(StoreError::Unavailable(problem.detail)),
             ProblemKind::NotRecorded => Self::Nothing(StoreError::NoRoom(problem.detail)),
-            ProblemKind::LogAltered => Self::Altered(problem),
+            ProblemKind::LogAltered | ProblemKind::LogIncomplete => Self::Altered(problem),
             _ => Self::Nothing(StoreError::Refused(problem.detail)),
         }
     }
@@ -339,6 +339,7 @@ impl Writer {
     async fn prepare(&self, batch: &mut Batch) -> Result<Prepared, Failed> {
         let mut tx = self.database.begin_write().await?;
         let (mut edge, from) = rows::take_head(&mut tx).await?;
+        refuse_set_back(&self.head.borrow(), &from)?;
         let now = self.ambient.now().max(from.time);
         let (sealed, done) = match self.run_together(&mut tx, batch, (now, from.size)).await? {
             Some(sealed) => (sealed, (0..batch.jobs.len()).collect()),
@@ -537,6 +538,20 @@ impl Writer {
         tx.roll_back().await?;
         Ok((found, head))
     }
+}
+
+/// Refuses a head from before the one that this process has seen: the database was set back under it, and
+/// whatever were written now would not follow what was signed.
+fn refuse_set_back(known: &Head, found: &Head) -> Result<(), Problem> {
+    if found.size > known.size || (found.size == known.size && found.root == known.root) {
+        return Ok(());
+    }
+    let (known, found) = (known.size, found.size);
+    Err(Problem::new(
+        ProblemKind::LogIncomplete,
+        format!("the database was set back: this server has seen {known} entries of its log, and {found} are there"),
+    )
+    .remedy("Nothing is recorded any more. Bring back the newest database; restart the servers then."))
 }
 
 /// Whether all who did their work still wait; from here on, nobody who gives up can be certain.
