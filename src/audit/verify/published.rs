@@ -159,7 +159,7 @@ impl PublishedCheck {
     /// `log-incomplete` where it is too short; `log-altered` with what was expected and what was found.
     pub fn take(&mut self, bytes: &[u8]) -> Result<()> {
         match self.due.pop_front() {
-            Some((piece, expected)) => self.tile(piece, &expected, bytes),
+            Some((piece, expected)) => refuse_tile(piece, &expected, bytes),
             None => match self.wanted() {
                 Some(piece) => self.entries(piece, bytes),
                 None => Ok(()),
@@ -188,7 +188,9 @@ impl PublishedCheck {
         while self.open[level].len() as u64 == WIDTH {
             let complete = std::mem::take(&mut self.open[level]);
             let mut subtree = Recount::default();
-            complete.iter().for_each(|hash| subtree.push(*hash));
+            for hash in &complete {
+                subtree.push(*hash);
+            }
             let number = (self.tree.size() >> (8 * (level + 1))).saturating_sub(1);
             self.due.push_back((hashes(level, number, WIDTH), complete));
             level += 1;
@@ -220,22 +222,6 @@ impl PublishedCheck {
         self.seen.pass(&self.tree)
     }
 
-    /// Holds a tile against what its entries come to.
-    fn tile(&self, piece: Piece, expected: &[Hash], bytes: &[u8]) -> Result<()> {
-        let (path, (level, number, _)) = (piece.path(), piece.parts());
-        let (found, rest) = bytes.as_chunks::<32>();
-        let at = found.iter().zip(expected).position(|(found, expected)| found != expected);
-        if let Some(at) = at {
-            let index = number * WIDTH + at as u64;
-            let what = if level == 0 { format!("entry {index}") } else { format!("subtree {index}") };
-            let (said, is) = (hex::encode(&found[at]), hex::encode(&expected[at]));
-            let detail = format!("{path} says that the hash of {what} is {said}, and what is there has {is}");
-            return Err(altered(detail).with("index", index).with("expected", said).with("found", is));
-        }
-        let more = u64::from(!rest.is_empty());
-        refuse_width(&piece, found.len() as u64 + if found.len() < expected.len() { 0 } else { more })
-    }
-
     /// After the last file.
     ///
     /// # Errors
@@ -250,6 +236,22 @@ impl PublishedCheck {
         self.seen.end(&self.tree)?;
         Ok(self.tree)
     }
+}
+
+/// Holds a tile against what its entries come to.
+fn refuse_tile(piece: Piece, expected: &[Hash], bytes: &[u8]) -> Result<()> {
+    let (path, (level, number, _)) = (piece.path(), piece.parts());
+    let (found, rest) = bytes.as_chunks::<32>();
+    let at = found.iter().zip(expected).position(|(found, expected)| found != expected);
+    if let Some(at) = at {
+        let index = number * WIDTH + at as u64;
+        let what = if level == 0 { format!("entry {index}") } else { format!("subtree {index}") };
+        let (said, is) = (hex::encode(&found[at]), hex::encode(&expected[at]));
+        let detail = format!("{path} says that the hash of {what} is {said}, and what is there has {is}");
+        return Err(altered(detail).with("index", index).with("expected", said).with("found", is));
+    }
+    let more = u64::from(!rest.is_empty());
+    refuse_width(&piece, found.len() as u64 + if found.len() < expected.len() { 0 } else { more })
 }
 
 fn hashes(level: usize, number: u64, width: u64) -> Piece {

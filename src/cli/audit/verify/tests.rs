@@ -61,7 +61,9 @@ async fn hashes(State(shown): State<Shared>, Path((level, path)): Path<(u32, Str
     let leaves = shown.lock().unwrap().leaves.clone();
     let root = |leaves: &[Vec<u8>]| {
         let mut tree = Recount::default();
-        leaves.iter().for_each(|leaf| tree.push(leaf_hash(leaf)));
+        for leaf in leaves {
+            tree.push(leaf_hash(leaf));
+        }
         tree.root()
     };
     let first = usize::try_from(number * WIDTH).unwrap();
