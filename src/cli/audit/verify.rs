@@ -52,7 +52,7 @@ pub struct Command {
     /// The key that signs the log, from somewhere that you trust; else the one that was seen first. Repeat
     /// it for a log whose key was changed.
     #[arg(long = "key", visible_alias = "vkey", value_name = "VKEY")]
-    keys: Vec<String>,
+    vkeys: Vec<String>,
     /// A file with a checkpoint that you kept: the log has to have grown out of it.
     #[arg(long, value_name = "CHECKPOINT")]
     since: Option<PathBuf>,
@@ -91,7 +91,7 @@ struct Verified {
 impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         let given: Vec<VerifierKey> =
-            self.keys.iter().map(|text| text.parse().map_err(Problem::invalid)).collect::<Result<_>>()?;
+            self.vkeys.iter().map(|text| text.parse().map_err(Problem::invalid)).collect::<Result<_>>()?;
         let policy = self.witnesses.policy()?;
         let since = self.since.as_deref();
         if let Some(file) = self.bundle.as_ref().or(self.file.as_ref()) {
