@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Edge, Hash, Head,
+    Edge, Hash, Head, PinFile,
     checkpoint::{Checkpoint, keep, newest},
     leaf_hash,
     note::VerifierKey,
@@ -32,6 +32,7 @@ pub struct Signer {
     key: LogSigner,
     verifier: VerifierKey,
     tree: Option<Growing>,
+    pin: Option<PinFile>,
 }
 
 /// The tree as far as it was signed: its edge, and of each level the hashes of the tile that is not
@@ -50,7 +51,47 @@ impl Signer {
         let verifier = VerifierKey::new(origin, key.public_key()).map_err(|why| {
             Problem::new(ProblemKind::InvalidConfiguration, why).remedy("Set [log] origin.")
         })?;
-        Ok(Self { database, ambient, key, verifier, tree: None })
+        Ok(Self { database, ambient, key, verifier, tree: None, pin: None })
+    }
+
+    /// Keeps what it signs in `pin`, too.
+    #[must_use]
+    pub fn pinned(mut self, pin: Option<PinFile>) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    /// Whether the log goes on from its pin: nothing that was signed is gone or changed.
+    ///
+    /// # Errors
+    /// `log-incomplete` where entries are gone, `log-altered` where they are others;
+    /// `invalid-configuration` where the pin cannot be read; else a problem of the database.
+    pub async fn check_pin(&self) -> Result<()> {
+        let Some(pin) = &self.pin else { return Ok(()) };
+        let Some(pinned) = pin.read(&self.verifier)? else { return Ok(()) };
+        let advice = |problem: Problem| {
+            problem.remedy(format!(
+                "Nothing is served from a log that lost what it had signed: people may have rights back that \
+                 were taken from them. Put back a database that holds those entries. The pin is {}.",
+                pin.path().display()
+            ))
+        };
+        // Asked for after the pin was read: another replica may have gone on.
+        let there = self.size_now().await?;
+        if pinned.size > there {
+            return Err(advice(set_back(pinned.size, there)));
+        }
+        let mut tree = self
+            .resume()
+            .await
+            .map_err(|problem| if is_final(&problem) { advice(problem) } else { problem })?;
+        let root = if tree.edge.size() > pinned.size {
+            TreeReader::new(&self.database, pinned.size).edge().await?.root()
+        } else {
+            tree.grow(&self.database, pinned.size).await?;
+            tree.edge.root()
+        };
+        if root == pinned.root { Ok(()) } else { Err(advice(others(pinned.size, &root, &pinned.root))) }
     }
 
     /// What its signatures are verified with.
@@ -100,6 +141,7 @@ impl Signer {
             None => self.resume().await?,
         };
         if head.size <= tree.edge.size() {
+            self.refuse_set_back(&tree, head).await?;
             self.tree = Some(tree);
             return Ok(());
         }
@@ -114,9 +156,33 @@ impl Signer {
         }
         let checkpoint =
             Checkpoint { origin: self.verifier.name().to_owned(), size: head.size, root: head.root };
-        keep(&self.database, head.size, &checkpoint.sign(&self.key), self.ambient.now()).await?;
+        let note = checkpoint.sign(&self.key);
+        keep(&self.database, head.size, &note, self.ambient.now()).await?;
+        self.keep_pin(&checkpoint, note).await;
         self.tree = Some(tree);
         Ok(())
+    }
+
+    /// A head that is not beyond what was signed is what another replica has signed already, or a
+    /// database that was set back under us.
+    async fn refuse_set_back(&self, tree: &Growing, head: &Head) -> Result<()> {
+        let signed = tree.edge.size();
+        if head.size == signed {
+            let root = tree.edge.root();
+            return if root == head.root { Ok(()) } else { Err(others(signed, &head.root, &root)) };
+        }
+        let there = self.size_now().await?;
+        if there < signed { Err(set_back(signed, there)) } else { Ok(()) }
+    }
+
+    /// A pin that cannot be written holds nothing up: what it is for is asked at the next start.
+    async fn keep_pin(&self, checkpoint: &Checkpoint, note: String) {
+        let Some(pin) = self.pin.clone() else { return };
+        let (checkpoint, key) = (checkpoint.clone(), self.verifier.clone());
+        let written = tokio::task::spawn_blocking(move || pin.write(&checkpoint, &note, &key)).await;
+        if let Ok(Err(problem)) = written {
+            tracing::warn!(%problem, "the log's pin stays behind");
+        }
     }
 
     /// The tree of the newest checkpoint, which our own key has signed.
@@ -126,19 +192,11 @@ impl Signer {
         // Asked for after what was signed: another replica may have signed more than we have heard of.
         let there = self.size_now().await?;
         if last.size > there {
-            return Err(Problem::new(
-                ProblemKind::LogIncomplete,
-                format!("the database was set back: {} entries were signed, {there} are there", last.size),
-            ));
+            return Err(set_back(last.size, there));
         }
         let tree = Growing::read(&self.database, last.size).await?;
         if tree.edge.root() != last.root {
-            return Err(altered(format!(
-                "the first {} entries have the root {}, and {} was signed",
-                last.size,
-                hex::encode(&tree.edge.root()),
-                hex::encode(&last.root)
-            )));
+            return Err(others(last.size, &tree.edge.root(), &last.root));
         }
         Ok(tree)
     }
@@ -149,6 +207,21 @@ impl Signer {
         let size = found.and_then(|(size,)| u64::try_from(size).ok());
         size.ok_or_else(|| altered("the log has lost its head row".to_owned()))
     }
+}
+
+fn set_back(signed: u64, there: u64) -> Problem {
+    Problem::new(
+        ProblemKind::LogIncomplete,
+        format!("the database was set back: {signed} entries were signed, {there} are there"),
+    )
+}
+
+fn others(size: u64, found: &Hash, signed: &Hash) -> Problem {
+    altered(format!(
+        "the first {size} entries have the root {}, and {} was signed",
+        hex::encode(found),
+        hex::encode(signed)
+    ))
 }
 
 fn is_final(problem: &Problem) -> bool {

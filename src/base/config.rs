@@ -205,6 +205,8 @@ pub struct LogConfig {
     pub public: bool,
     /// How old entries have to be before a person can be forgotten in them.
     pub retention: Duration,
+    /// Where the newest checkpoint is kept outside the database; nothing: it is not.
+    pub pin: Option<PathBuf>,
 }
 
 /// What the log has to do with the outside.

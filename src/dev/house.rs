@@ -194,6 +194,7 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
         clusters: BTreeMap::from([(name(CLUSTER)?, Access::Directory(folder.cluster(CLUSTER)))]),
         webhooks: Vec::new(),
         log: LogConfig {
+            pin: None,
             origin: "port-control.invalid/dev".to_owned(),
             public: true,
             retention: std::time::Duration::from_hours(400 * 24),

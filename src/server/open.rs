@@ -8,7 +8,7 @@ use crate::{
     access::{Expiry, Gate, GateParts, Requests, RowsOfNow},
     api::{App, audit},
     audit::{
-        Log, Signer,
+        Log, PinFile, Signer,
         forward::{Forwarder, ForwarderParts},
         witness::Witnesses,
     },
@@ -129,18 +129,14 @@ impl Server {
             Revocation::new(database.clone(), log.clone(), catalog.clone(), Arc::clone(&permits));
         let (witnesses, forwarder) = outward(&config, &database, &log, &ambient, &permits)?;
         let witness_policy = witnesses.policy();
+        let signer = signer(&config, &database, &ambient, &keys).await?;
         let loops = Loops {
             expiry: Expiry::new(database.clone(), log.clone(), identity.clone(), permits, ambient.clone()),
             revocation: revocation.clone(),
             broker: broker.clone(),
             sender: Sender::new(database.clone(), ambient.clone(), webhooks)?,
             secrets: secrets.clone(),
-            signer: Signer::new(
-                database.clone(),
-                ambient.clone(),
-                keys.log_signer(audit::SIGNER)?,
-                &config.log.origin,
-            )?,
+            signer,
             witnesses,
             forwarder,
             vault,
@@ -163,6 +159,15 @@ impl Server {
         };
         Ok(Self { app: Arc::new(app), loops })
     }
+}
+
+/// What signs the log, once it has grown out of the checkpoint that is kept outside the database.
+async fn signer(config: &Config, database: &Database, ambient: &Ambient, keys: &Keys) -> Result<Signer> {
+    let key = keys.log_signer(audit::SIGNER)?;
+    let signer = Signer::new(database.clone(), ambient.clone(), key, &config.log.origin)?
+        .pinned(config.log.pin.clone().map(PinFile::new));
+    signer.check_pin().await?;
+    Ok(signer)
 }
 
 /// Whoever hears of the log from outside.

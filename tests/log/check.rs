@@ -65,7 +65,7 @@ pub struct CheckLog {
 }
 
 #[derive(sqlx::FromRow)]
-struct Leaf {
+struct NewEntry {
     idx: i64,
     leaf: Vec<u8>,
     time: i64,
@@ -78,7 +78,7 @@ impl CheckLog {
     pub async fn step(&mut self, database: &Database) -> Result<u64> {
         let signed = sql("SELECT size, note FROM checkpoints WHERE size > $1 ORDER BY size");
         let signed: Vec<(i64, String)> = database.fetch_all(signed.bind(i64::try_from(self.signed)?)).await?;
-        let rows: Vec<Leaf> = database
+        let rows: Vec<NewEntry> = database
             .fetch_all(
                 sql("SELECT e.idx, e.leaf, e.time, e.action, o.body FROM entries e \
                      LEFT JOIN openings o ON o.entry = e.idx WHERE e.idx >= $1 ORDER BY e.idx")
@@ -97,7 +97,7 @@ impl CheckLog {
         Ok(self.size)
     }
 
-    fn take(&mut self, row: &Leaf) -> Result<()> {
+    fn take(&mut self, row: &NewEntry) -> Result<()> {
         ensure!(u64::try_from(row.idx)? == self.size, "there is {} instead", row.idx);
         ensure!(row.time >= self.latest, "time runs back");
         self.latest = row.time;

@@ -49,13 +49,11 @@ async fn forget(house: &House, ada: &Person, lena: &Person) -> Result<Value> {
         let body = json!({ "reason": "as the law has it", "from": from });
         let mut walked = house.post(ada, &path, &body).await?.done()?;
         openings += walked["openings"].as_u64().context("no count")?;
-        match walked["next"].as_u64() {
-            Some(next) => from = next,
-            None => {
-                walked["openings"] = openings.into();
-                return Ok(walked);
-            }
-        }
+        let Some(next) = walked["next"].as_u64() else {
+            walked["openings"] = openings.into();
+            return Ok(walked);
+        };
+        from = next;
     }
 }
 

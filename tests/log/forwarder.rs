@@ -120,21 +120,21 @@ async fn in_order(given: Given) -> Result<()> {
     let running = Running::start(&site, &config, site.ambient.clone())?;
     all_taken(&siem, 600).await?;
     grow(&site, "b", 40).await?;
-    let size = site.log.head().size;
-    ensure!(size == 641, "one entry says where it goes, and none is about a batch: {size}");
-    all_taken(&siem, size).await?;
+    let all = site.log.head().size;
+    ensure!(all == 641, "one entry says where it goes, and none is about a batch: {all}");
+    all_taken(&siem, all).await?;
     running.end().await?;
     // A restart has nothing to say and nothing to send.
     let running = Running::start(&site, &config, site.ambient.clone())?;
     grow(&site, "c", 1).await?;
-    all_taken(&siem, size + 1).await?;
+    all_taken(&siem, all + 1).await?;
     running.end().await?;
     let taken = siem.taken()?;
     let indices: Vec<u64> = taken.iter().map(|it| it.index).collect();
-    ensure!(indices == (0..=size).collect::<Vec<_>>(), "each of them once, in order");
+    ensure!(indices == (0..=all).collect::<Vec<_>>(), "each of them once, in order");
     for got in siem.got()? {
         let checkpoint = Checkpoint::open(&got.header.checkpoint, &log_key())?;
-        ensure!(got.header.last < checkpoint.size && !got.header.filtered, "{:?}", got.header);
+        ensure!(got.header.last < checkpoint.all && !got.header.filtered, "{:?}", got.header);
     }
     let entries = walk(&site.database).await?;
     let about: Vec<_> = entries.iter().filter(|it| it.action == "log.forwarding-set").collect();
@@ -185,16 +185,16 @@ async fn crash(given: Given) -> Result<()> {
     running.kill().await;
     siem.hang(false);
     grow(&site, "b", 30).await?;
-    let size = site.log.head().size;
+    let all = site.log.head().size;
     // Another process, once the turn of the one that is gone has run out.
     let later = Ambient::system(site.ambient.now().after(Duration::from_mins(1)));
     let running = Running::start(&site, &config, later)?;
-    all_taken(&siem, size).await?;
+    all_taken(&siem, all).await?;
     running.end().await?;
     let got = siem.got()?;
     ensure!(got[0].key == got[1].key && got[0].lines.len() == got[1].lines.len(), "another batch");
     let after: Vec<u64> = got[1..].iter().flat_map(|it| &it.lines).map(|it| it.index).collect();
-    ensure!(after == (0..size).collect::<Vec<_>>(), "one batch came twice, and nothing else");
+    ensure!(after == (0..all).collect::<Vec<_>>(), "one batch came twice, and nothing else");
     Ok(())
 }
 

@@ -216,8 +216,8 @@ fn signed_by(files: &Files, checkpoint: &Checkpoint, signer: &LogSigner, rewrite
         }
         files.insert(path.replace("entries", "0"), hashes);
     }
-    let signed = Checkpoint { root: tree.root(), ..checkpoint.clone() };
-    files.insert("checkpoint".to_owned(), signed.sign(signer).into_bytes());
+    let rewritten = Checkpoint { root: tree.root(), ..checkpoint.clone() };
+    files.insert("checkpoint".to_owned(), rewritten.sign(signer).into_bytes());
     files
 }
 
@@ -266,8 +266,11 @@ fn exports(auditor: &Auditor<'_>, export: &[u8]) -> Result<()> {
     mutated_lines(auditor, "export", export, "--file")
 }
 
+/// Something that is done to the lines of a file.
+type Mutation<'m> = &'m dyn Fn(&mut Vec<String>);
+
 fn mutated_lines(auditor: &Auditor<'_>, name: &str, whole: &[u8], flag: &str) -> Result<()> {
-    let mutations: &[(&str, i32, &dyn Fn(&mut Vec<String>))] = &[
+    let mutations: &[(&str, i32, Mutation<'_>)] = &[
         ("salt", 10, &|lines| spoil_opening(&mut lines[9], "salt")),
         ("value", 10, &|lines| spoil_opening(&mut lines[9], "value")),
         ("removed", 11, &|lines| spoil_opening(&mut lines[9], "removed")),

@@ -157,8 +157,8 @@ fn opened_by_signed_note(note: &str, key: &VerifierKey) -> Result<tlog_tiles::Ch
     let verifier = StandardVerifier::new(&key.to_string()).map_err(|e| anyhow!("the key: {e}"))?;
     let read = Note::from_bytes(note.as_bytes()).map_err(|e| anyhow!("the note: {e}"))?;
     let known = VerifierList::new(vec![Box::new(verifier)]);
-    let (verified, _) = read.verify(&known).map_err(|e| anyhow!("the signature: {e}"))?;
-    ensure!(verified.len() == 1, "signed {} times", verified.len());
+    let (signatures, _) = read.verify(&known).map_err(|e| anyhow!("the signature: {e}"))?;
+    ensure!(signatures.len() == 1, "signed {} times", signatures.len());
     tlog_tiles::Checkpoint::from_bytes(read.text()).map_err(|e| anyhow!("the checkpoint: {e}"))
 }
 

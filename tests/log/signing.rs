@@ -7,7 +7,7 @@ use futures::future::join_all;
 use libtest_mimic::Trial;
 use port_control::{
     audit::{
-        Checkpoint, Signer, VerifierKey,
+        Checkpoint, PinFile, Signer, VerifierKey,
         checkpoint::newest,
         leaf_hash,
         proof::verify_inclusion,
@@ -31,6 +31,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let mut trials = Vec::new();
     trials.extend(on_each_database(peers, "log::two_signers_of_one_log_agree", signed));
     trials.extend(on_each_database(peers, "log::a_signer_that_lags_behind_goes_on", lagging));
+    trials.extend(on_each_database(peers, "log::abuse_37_a_log_behind_its_pin_is_refused", behind));
     trials.extend(on_each_database(peers, "log::a_changed_row_is_not_signed_over", changed));
     trials
 }
@@ -71,6 +72,30 @@ async fn signed(given: Given) -> Result<()> {
         let proof = tree.inclusion(index).await?;
         ensure!(verify_inclusion(&leaf_hash(&leaf), index, last.size, &proof, &last.root), "entry {index}");
     }
+    Ok(())
+}
+
+/// Another log under the same key stands for a copy that was put back: first it is shorter than what
+/// is pinned, then as long and another.
+async fn behind(given: Given) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let pin = || Some(PinFile::new(folder.path().join("log.pin")));
+    let site = Site::open(given.open().await?).await?;
+    grow(&site, 0, 3).await?;
+    let mut running = signer(&site)?.pinned(pin());
+    running.sign(&site.log.head()).await?;
+    running.check_pin().await?;
+    let lost = Checkpoint { origin: ORIGIN.to_owned(), size: 5, root: [9; 32] };
+    let key = running.verifier().clone();
+    let pinned = pin().expect("it is there");
+    ensure!(pinned.read(&key)?.is_some_and(|it| it.size == 3), "what was signed is pinned");
+    pinned.write(&lost, &lost.sign(&LogSigner::from_seed(&[1; 32])), &key)?;
+    let problem = running.check_pin().await.expect_err("two entries are gone");
+    ensure!(problem.is(ProblemKind::LogIncomplete), "{problem:?}");
+    ensure!(problem.detail.contains("5 entries were signed, 3 are there"), "{problem:?}");
+    grow(&site, 3, 6).await?;
+    let problem = running.check_pin().await.expect_err("five entries are there, and others");
+    ensure!(problem.is(ProblemKind::LogAltered), "{problem:?}");
     Ok(())
 }
 

@@ -78,6 +78,7 @@ impl Settings {
             clusters: BTreeMap::from([(name("main"), self.cluster.clone())]),
             webhooks: Vec::new(),
             log: LogConfig {
+                pin: None,
                 origin: "port-control.invalid/test".to_owned(),
                 public: true,
                 retention: Duration::from_hours(400 * 24),

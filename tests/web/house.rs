@@ -326,6 +326,7 @@ fn config(given: &Given, address: SocketAddr, public_log: bool) -> Result<Config
         )]),
         webhooks: Vec::new(),
         log: LogConfig {
+            pin: None,
             origin: "port-control.invalid/web".to_owned(),
             public: public_log,
             retention: Duration::ZERO,

@@ -480,7 +480,8 @@ impl Check<'_> {
                 "Write host and path without scheme, such as port-control.example.com/log.",
             );
         }
-        LogConfig { origin, public: raw.public, retention: self.retention(raw.retention.as_deref()) }
+        let pin = raw.pin.map(|path| self.path(path));
+        LogConfig { origin, public: raw.public, retention: self.retention(raw.retention.as_deref()), pin }
     }
 
     /// A year that is audited, and a month for whoever audits it.

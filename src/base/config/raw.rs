@@ -159,6 +159,7 @@ pub(super) struct RawLog {
     #[serde(default)]
     pub(super) public: bool,
     pub(super) retention: Option<String>,
+    pub(super) pin: Option<String>,
     #[serde(default)]
     pub(super) witnesses: Vec<RawWitness>,
     pub(super) witness_policy: Option<RawWitnessPolicy>,
