@@ -11,6 +11,7 @@ mod oracles;
 mod outages;
 pub mod published;
 mod replicas;
+mod set_back;
 mod signing;
 pub mod site;
 mod witness;
@@ -32,6 +33,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         forgetting::trials(peers),
         crashes::trials(peers),
         kills::trials(peers),
+        set_back::trials(peers),
         signing::trials(peers),
         witness::trials(peers),
         forwarder::trials(peers),
