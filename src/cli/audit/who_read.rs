@@ -15,7 +15,7 @@ use crate::{
 /// Who came to know the values of a secret, and how, by what the log says.
 #[derive(Debug, Args)]
 pub struct Command {
-    /// The secret, where it belongs: APPLICATION/ENVIRONMENT[@TEAM]/NAME.
+    /// The secret, where it belongs: APPLICATION/ENVIRONMENT/NAME, or with @TEAM after the environment.
     secret: SecretRef,
     /// From then on: 2026-01-31 or 2026-01-31T12:00:00Z.
     #[arg(long, visible_alias = "from", value_name = "TIME")]
