@@ -88,7 +88,7 @@ mod tests {
         let signer = LogSigner::from_seed(&[1; 32]);
         let key = VerifierKey::new("example.com/log", signer.public_key()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let pin = PinFile::new(folder.path().join("log.pin"));
+        let pin = PinFile::new(folder.path().join("kept-pin"));
         assert_eq!(pin.read(&key).unwrap(), None);
         let at = |size| Checkpoint { origin: "example.com/log".to_owned(), size, root: [7; 32] };
         for (size, pinned) in [(3, 3), (2, 3), (9, 9)] {

@@ -37,7 +37,14 @@ async fn left(house: &House, ada: &Person) -> Result<Person> {
     house.get(&aya, "/audit/v1/entries?subject=lena@example.com").await?.done()?;
     let path = format!("/api/v1/people/{}/deactivate", lena.id);
     house.post(ada, &path, &json!({ "reason": "left on Friday" })).await?.done()?;
+    house
+        .eventually("nothing of hers is left", || async {
+            let closed = sql("SELECT idx FROM entries WHERE action = 'leaver.closed'");
+            Ok(!house.all::<(i64,)>(closed).await?.is_empty())
+        })
+        .await?;
     // Not at the very instant of the newest entry.
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     house.example("dana").await?;
     Ok(lena)
 }

@@ -9,7 +9,7 @@ use port_control::{base::ProblemKind, store::sql};
 
 use super::site::Site;
 use crate::{
-    peers::Peers,
+    peers::{Peers, http},
     support::{
         Given, on_each_database,
         program::{Server, free_port, port_control, write_private},
@@ -55,7 +55,14 @@ async fn some_life(folder: &Path, config: &str) -> Result<()> {
     let before = fs::read(folder.join("elsewhere/log.pin")).unwrap_or_default();
     let made = port_control(&["recover-access", "--config", &file, "--reason", "a test"])?;
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    // The entry is of another process: the server hears of it and signs.
+    let token = String::from_utf8(made.stdout)?;
+    let token = token.split_whitespace().find(|word| word.starts_with("pcr_")).unwrap_or_default().to_owned();
+    let used = http(None)?
+        .post(format!("{}/api/v1/recovery", server.url))
+        .json(&serde_json::json!({ "token": token }))
+        .send()
+        .await?;
+    ensure!(used.status().is_success(), "{}", used.text().await?);
     for _ in 0..400 {
         if fs::read(folder.join("elsewhere/log.pin")).is_ok_and(|pin| pin != before) {
             break;

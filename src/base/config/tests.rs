@@ -254,7 +254,7 @@ fn witnesses_and_places_to_forward_to_are_read() {
     refused(
         &format!("{SMALL}{}", forward.replace("token_file", "token")),
         &[],
-        &["is a credential", "'token_file' is missing"],
+        &["'token_file' is missing", "is a credential"],
     );
     refused(&format!("{SMALL}{}", forward.replace("http:", "ftp:")), &[], &["this is not https"]);
 }
