@@ -87,8 +87,10 @@ async fn at_start() -> Result<()> {
         drop(fs::remove_file(folder.path().join(format!("{DATABASE}{beside}"))));
     }
     fs::rename(&yesterday, &database)?;
-    let refused = Server::start(folder.path(), free_port()?, &config).await;
-    let said = refused.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    let file = folder.path().join("port-control.toml").display().to_string();
+    let refused = port_control(&["serve", "--config", &file])?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(!refused.status.success(), "it is served: {said}");
     ensure!(said.contains("the database was set back") && said.contains("log.pin"), "it says why: {said}");
     // Without the pin there is nothing to know it by: what the pin is for.
     fs::remove_file(folder.path().join("elsewhere/log.pin"))?;
