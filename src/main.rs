@@ -57,6 +57,19 @@ struct Recover {
 enum Key {
     /// Make a new key and wrap everything anew, beside running servers.
     Rotate(WithConfig),
+    /// Make a further key that signs the log, beside the one in use and running servers.
+    RotateLog(WithConfig),
+    /// Have a key sign the log no more, once another has taken over from it.
+    RetireLog(RetireLog),
+}
+
+#[derive(Args)]
+struct RetireLog {
+    #[command(flatten)]
+    with: WithConfig,
+    /// The id of the key: the eight digits in the middle of it, as /audit/v1/vkeys lists it.
+    #[arg(value_name = "KEY")]
+    key: String,
 }
 
 fn main() -> ExitCode {
@@ -104,6 +117,20 @@ async fn run(command: Command) -> Result<()> {
         Command::Key(Key::Rotate(with)) => {
             let wrapped = server::rotate_key(configuration(&with.config)?).await?;
             tell(&format!("{wrapped} versions wrapped anew"));
+            Ok(())
+        }
+        Command::Key(Key::RotateLog(with)) => {
+            let key = server::rotate_log_key(configuration(&with.config)?).await?;
+            eprintln!(
+                "Checkpoints carry its signature, too, from now on. Tell whoever verifies the log, and"
+            );
+            eprintln!("retire the old one when they know: port-control key retire-log --config FILE KEY");
+            tell(&key.to_string());
+            Ok(())
+        }
+        Command::Key(Key::RetireLog(retire)) => {
+            let key = server::retire_log_key(configuration(&retire.with.config)?, &retire.key).await?;
+            tell(&format!("{key} signs no more"));
             Ok(())
         }
         Command::VaultPolicy(with) => {

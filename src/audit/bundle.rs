@@ -48,12 +48,12 @@ impl Bundle {
         database: &Database,
         log: &Log,
         permit: Permit,
-        key: &VerifierKey,
+        keys: &[VerifierKey],
         (from, to): (u64, Option<u64>),
     ) -> Result<Self> {
         permit.expect(Action::ReadLog)?;
         let note = newest(database).await?.ok_or_else(nothing_signed)?;
-        let checkpoint = Checkpoint::open(&note, key)?;
+        let checkpoint = Checkpoint::open_any(&note, keys)?;
         let to = to.unwrap_or(checkpoint.size);
         if from > to || to > checkpoint.size {
             let detail = format!("{from} to {to} is no range of a log of {} entries", checkpoint.size);

@@ -46,7 +46,13 @@ impl Checkpoint {
     /// The signed note.
     #[must_use]
     pub fn sign(&self, signer: &LogSigner) -> String {
-        note::sign(&self.body(), &self.origin, signer)
+        self.sign_by(std::slice::from_ref(signer))
+    }
+
+    /// The note that each of these keys signed: while one takes over from another, both do.
+    #[must_use]
+    pub fn sign_by(&self, signers: &[LogSigner]) -> String {
+        note::sign(&self.body(), &self.origin, signers)
     }
 
     /// Reads a note that `key` signed.
@@ -138,7 +144,7 @@ mod tests {
         let signer = LogSigner::from_seed(&[1; 32]);
         let key = VerifierKey::new("example.com/log", signer.public_key()).unwrap();
         assert_eq!(Checkpoint::open(&checkpoint().sign(&signer), &key).unwrap(), checkpoint());
-        let other = note::sign(&checkpoint().body().replace("/log", "/other"), "example.com/log", &signer);
+        let other = note::sign(&checkpoint().body().replace("/log", "/other"), "example.com/log", &[signer]);
         assert!(Checkpoint::open(&other, &key).unwrap_err().is(ProblemKind::LogAltered));
     }
 }

@@ -42,6 +42,12 @@ impl VerifierKey {
         &self.name
     }
 
+    /// Its id, eight hexadecimal digits: what stands between the two `+` of its text.
+    #[must_use]
+    pub fn id_text(&self) -> String {
+        format!("{:08x}", u32::from_be_bytes(self.id()))
+    }
+
     fn id(&self) -> [u8; 4] {
         key_id(&self.name, &self.public)
     }
@@ -67,7 +73,7 @@ impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = vec![ED25519_KIND];
         key.extend_from_slice(&self.public);
-        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.id()), STANDARD.encode(key))
+        write!(f, "{}+{}+{}", self.name, self.id_text(), STANDARD.encode(key))
     }
 }
 
@@ -84,19 +90,23 @@ impl FromStr for VerifierKey {
         let key = STANDARD.decode(key).map_err(|_| wrong())?;
         let (&ED25519_KIND, public) = key.split_first().ok_or_else(wrong)? else { return Err(wrong()) };
         let key = Self::new(name, public.try_into().map_err(|_| wrong())?)?;
-        if format!("{:08x}", u32::from_be_bytes(key.id())) != id {
+        if key.id_text() != id {
             return Err("this verifier key was mistyped: its id does not fit".to_owned());
         }
         Ok(key)
     }
 }
 
-/// `text`, which ends in a newline, with the signature of `name`.
+/// `text`, which ends in a newline, with the signature of `name` by each of these keys.
 #[must_use]
-pub fn sign(text: &str, name: &str, signer: &LogSigner) -> String {
-    let mut signature = key_id(name, &signer.public_key()).to_vec();
-    signature.extend_from_slice(&signer.sign(text.as_bytes()));
-    format!("{text}\n{MARK}{name} {}\n", STANDARD.encode(signature))
+pub fn sign(text: &str, name: &str, signers: &[LogSigner]) -> String {
+    let mut note = format!("{text}\n");
+    for signer in signers {
+        let mut signature = key_id(name, &signer.public_key()).to_vec();
+        signature.extend_from_slice(&signer.sign(text.as_bytes()));
+        note.extend([MARK, name, " ", &STANDARD.encode(signature), "\n"]);
+    }
+    note
 }
 
 /// The text of a note that `key` signed. Signatures of others are passed over.
@@ -170,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_note_is_opened_as_it_was_signed() {
-        let note = sign("one\n\ntwo\n", "example.com/log", &signer());
+        let note = sign("one\n\ntwo\n", "example.com/log", &[signer()]);
         assert_eq!(open(&note, &key()).unwrap(), "one\n\ntwo\n");
         assert_eq!(key().to_string().parse::<VerifierKey>().unwrap(), key());
     }
@@ -178,12 +188,12 @@ mod tests {
     #[test]
     fn signatures_of_others_are_passed_over_and_are_not_enough() {
         let other = LogSigner::from_seed(&[8; 32]);
-        let note = sign("text\n", "example.com/log", &signer());
-        let theirs = sign("text\n", "witness", &other);
+        let note = sign("text\n", "example.com/log", &[signer()]);
+        let theirs = sign("text\n", "witness", std::slice::from_ref(&other));
         let line = theirs.rsplit_once("\n\n").unwrap().1;
         assert_eq!(open(&format!("{note}{line}"), &key()).unwrap(), "text\n");
         assert!(open(&theirs, &key()).is_err());
-        assert!(open(&sign("text\n", "example.com/log", &other), &key()).is_err());
+        assert!(open(&sign("text\n", "example.com/log", std::slice::from_ref(&other)), &key()).is_err());
     }
 
     #[test]
@@ -191,10 +201,10 @@ mod tests {
         let next = LogSigner::from_seed(&[8; 32]);
         let keys = [key(), VerifierKey::new("example.com/log", next.public_key()).unwrap()];
         for signer in [signer(), next] {
-            assert_eq!(open_any(&sign("text\n", "example.com/log", &signer), &keys).unwrap(), "text\n");
+            assert_eq!(open_any(&sign("text\n", "example.com/log", &[signer]), &keys).unwrap(), "text\n");
         }
-        let note = sign("text\n", "example.com/log", &signer());
-        let wrong = sign("other\n", "example.com/log", &LogSigner::from_seed(&[8; 32]));
+        let note = sign("text\n", "example.com/log", &[signer()]);
+        let wrong = sign("other\n", "example.com/log", &[LogSigner::from_seed(&[8; 32])]);
         let line = wrong.rsplit_once("\n\n").unwrap().1;
         assert!(open(&format!("{note}{line}"), &keys[0]).is_ok());
         assert!(open_any(&format!("{note}{line}"), &keys).is_err());
@@ -203,7 +213,7 @@ mod tests {
 
     #[test]
     fn one_changed_byte_of_a_note_is_found() {
-        let note = sign("text\n", "example.com/log", &signer());
+        let note = sign("text\n", "example.com/log", &[signer()]);
         for at in 0..note.len() {
             let mut bytes = note.clone().into_bytes();
             bytes[at] ^= 1;

@@ -32,11 +32,11 @@ impl PinFile {
     /// What is pinned; nothing where there is no file yet.
     ///
     /// # Errors
-    /// `invalid-configuration` where the file cannot be read or does not hold what `key` signed.
-    pub fn read(&self, key: &VerifierKey) -> Result<Option<Checkpoint>> {
+    /// `invalid-configuration` where the file cannot be read or does not hold what one of `keys` signed.
+    pub fn read(&self, keys: &[VerifierKey]) -> Result<Option<Checkpoint>> {
         match fs::read_to_string(&self.path) {
             Ok(note) => {
-                Checkpoint::open(&note, key).map(Some).map_err(|problem| self.unusable(&problem.detail))
+                Checkpoint::open_any(&note, keys).map(Some).map_err(|problem| self.unusable(&problem.detail))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.unusable(&error.to_string())),
@@ -48,8 +48,8 @@ impl PinFile {
     ///
     /// # Errors
     /// As [`Self::read`], and where the file cannot be written.
-    pub fn write(&self, checkpoint: &Checkpoint, note: &str, key: &VerifierKey) -> Result<()> {
-        if self.read(key)?.is_some_and(|there| there.size >= checkpoint.size) {
+    pub fn write(&self, checkpoint: &Checkpoint, note: &str, keys: &[VerifierKey]) -> Result<()> {
+        if self.read(keys)?.is_some_and(|there| there.size >= checkpoint.size) {
             return Ok(());
         }
         self.replace(note).map_err(|error| self.unusable(&error.to_string()))
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_pin_never_goes_back_and_is_believed_only_if_signed() {
         let signer = LogSigner::from_seed(&[1; 32]);
-        let key = VerifierKey::new("example.com/log", signer.public_key()).unwrap();
+        let key = [VerifierKey::new("example.com/log", signer.public_key()).unwrap()];
         let folder = tempfile::tempdir().unwrap();
         let pin = PinFile::new(folder.path().join("kept-pin"));
         assert_eq!(pin.read(&key).unwrap(), None);

@@ -380,8 +380,8 @@ impl Reader {
     ///
     /// # Errors
     /// `conflict` where nothing was signed yet; else as [`Self::entries`].
-    pub async fn export(&self, permit: Permit, filter: Filter, key: &VerifierKey) -> Result<Export> {
-        self.export_as(Format::Ndjson, permit, filter, key).await
+    pub async fn export(&self, permit: Permit, filter: Filter, keys: &[VerifierKey]) -> Result<Export> {
+        self.export_as(Format::Ndjson, permit, filter, keys).await
     }
 
     /// The same in another format.
@@ -393,13 +393,13 @@ impl Reader {
         format: Format,
         permit: Permit,
         filter: Filter,
-        key: &VerifierKey,
+        keys: &[VerifierKey],
     ) -> Result<Export> {
         filter.check()?;
         self.note(permit, "log.exported", &filter).await?;
         let now = self.log.now();
         let note = note_for_export(&self.database, &self.witnesses, now).await?.ok_or_else(nothing_signed)?;
-        let checkpoint = Checkpoint::open(&note, key)?;
+        let checkpoint = Checkpoint::open_any(&note, keys)?;
         let state = ExportState::Header(note);
         let database = self.database.clone();
         Ok(Export { database, filter, format, checkpoint, next: 0, lines: 0, state })

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     base::{Ambient, Problem, ProblemKind, Result, hex},
-    keys::LogSigner,
+    keys::{Keys, LogKeyState, LogSigner},
     store::{Database, sql},
 };
 
@@ -29,8 +29,12 @@ const AT_ONCE: u64 = 4096;
 pub struct Signer {
     database: Database,
     ambient: Ambient,
-    key: LogSigner,
-    verifier: VerifierKey,
+    origin: String,
+    /// Where its keys are kept, if they may change.
+    kept: Option<Keys>,
+    signers: Vec<LogSigner>,
+    /// Those of the signers first.
+    verifiers: Vec<VerifierKey>,
     tree: Option<Growing>,
     pin: Option<PinFile>,
 }
@@ -43,15 +47,46 @@ struct Growing {
 }
 
 impl Signer {
-    /// The signer of the log `origin`.
+    /// The signer of the log `origin`, with one key.
     ///
     /// # Errors
     /// `invalid-configuration` where the origin cannot be the name of a key.
     pub fn new(database: Database, ambient: Ambient, key: LogSigner, origin: &str) -> Result<Self> {
-        let verifier = VerifierKey::new(origin, key.public_key()).map_err(|why| {
-            Problem::new(ProblemKind::InvalidConfiguration, why).remedy("Set [log] origin.")
-        })?;
-        Ok(Self { database, ambient, key, verifier, tree: None, pin: None })
+        let verifier = named(origin, key.public_key())?;
+        let origin = origin.to_owned();
+        let (signers, verifiers) = (vec![key], vec![verifier]);
+        Ok(Self { database, ambient, origin, kept: None, signers, verifiers, tree: None, pin: None })
+    }
+
+    /// The signer of the log `origin`, with the keys that are kept for it: it looks for them anew before
+    /// each signature, so that every replica goes over to another key by itself.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; what reading the keys answers.
+    pub async fn with_keys(database: Database, ambient: Ambient, keys: Keys, origin: &str) -> Result<Self> {
+        let (kept, origin) = (Some(keys), origin.to_owned());
+        let (signers, verifiers) = (Vec::new(), Vec::new());
+        let mut signer = Self { database, ambient, origin, kept, signers, verifiers, tree: None, pin: None };
+        signer.look_for_keys().await?;
+        Ok(signer)
+    }
+
+    async fn look_for_keys(&mut self) -> Result<()> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let (mut signers, mut verifiers, mut retired) = (Vec::new(), Vec::new(), Vec::new());
+        for key in kept.log_keys().await? {
+            let verifier = named(&self.origin, key.public)?;
+            match key.state {
+                LogKeyState::InUse(signer) => {
+                    signers.push(signer);
+                    verifiers.push(verifier);
+                }
+                LogKeyState::Retired => retired.push(verifier),
+            }
+        }
+        verifiers.append(&mut retired);
+        (self.signers, self.verifiers) = (signers, verifiers);
+        Ok(())
     }
 
     /// Keeps what it signs in `pin`, too.
@@ -68,7 +103,7 @@ impl Signer {
     /// `invalid-configuration` where the pin cannot be read; else a problem of the database.
     pub async fn check_pin(&self) -> Result<()> {
         let Some(pin) = &self.pin else { return Ok(()) };
-        let Some(pinned) = pin.read(&self.verifier)? else { return Ok(()) };
+        let Some(pinned) = pin.read(&self.verifiers)? else { return Ok(()) };
         let advice = |problem: Problem| {
             problem.remedy(format!(
                 "Nothing is served from a log that lost what it had signed: people may have rights back that \
@@ -94,10 +129,10 @@ impl Signer {
         if root == pinned.root { Ok(()) } else { Err(advice(others(pinned.size, &root, &pinned.root))) }
     }
 
-    /// What its signatures are verified with.
+    /// What its signatures are verified with: the oldest key that signs.
     #[must_use]
     pub fn verifier(&self) -> &VerifierKey {
-        &self.verifier
+        &self.verifiers[0]
     }
 
     /// Signs the newest head after each commit, until `stop`.
@@ -136,6 +171,8 @@ impl Signer {
     /// # Errors
     /// `log-altered`, `log-incomplete`: see [`Self::run`]; else a problem of the database.
     pub async fn sign(&mut self, head: &Head) -> Result<()> {
+        // Looked for first: what another replica has signed may be by a key that is new to this one.
+        self.look_for_keys().await?;
         let mut tree = match self.tree.take() {
             Some(tree) => tree,
             None => self.resume().await?,
@@ -145,6 +182,7 @@ impl Signer {
             self.tree = Some(tree);
             return Ok(());
         }
+        self.pass_what_was_signed(&mut tree, head).await?;
         tree.grow(&self.database, head.size).await?;
         if tree.edge.root() != head.root {
             return Err(altered(format!(
@@ -154,9 +192,8 @@ impl Signer {
                 hex::encode(&head.root)
             )));
         }
-        let checkpoint =
-            Checkpoint { origin: self.verifier.name().to_owned(), size: head.size, root: head.root };
-        let note = checkpoint.sign(&self.key);
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size: head.size, root: head.root };
+        let note = checkpoint.sign_by(&self.signers);
         keep(&self.database, head.size, &note, self.ambient.now()).await?;
         self.keep_pin(&checkpoint, note).await;
         self.tree = Some(tree);
@@ -175,20 +212,54 @@ impl Signer {
         if there < signed { Err(set_back(signed, there)) } else { Ok(()) }
     }
 
+    /// What others have signed since, or pinned, has to lie on the way to `head`: the newest of this
+    /// replica's own is the tree itself.
+    async fn pass_what_was_signed(&self, tree: &mut Growing, head: &Head) -> Result<()> {
+        for seen in self.seen().await? {
+            if seen.size > head.size {
+                let there = self.size_now().await?;
+                if there < seen.size {
+                    return Err(set_back(seen.size, there));
+                }
+            } else if seen.size > tree.edge.size() {
+                tree.grow(&self.database, seen.size).await?;
+                let root = tree.edge.root();
+                if root != seen.root {
+                    return Err(others(seen.size, &root, &seen.root));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest checkpoint of any replica and the pin, the smaller one first.
+    async fn seen(&self) -> Result<Vec<Checkpoint>> {
+        let newest = newest(&self.database).await?;
+        let mut seen = Vec::new();
+        if let Some(note) = newest {
+            seen.push(Checkpoint::open_any(&note, &self.verifiers)?);
+        }
+        if let Some(pin) = &self.pin {
+            seen.extend(pin.read(&self.verifiers)?);
+        }
+        seen.sort_by_key(|it| it.size);
+        Ok(seen)
+    }
+
     /// A pin that cannot be written holds nothing up: what it is for is asked at the next start.
     async fn keep_pin(&self, checkpoint: &Checkpoint, note: String) {
         let Some(pin) = self.pin.clone() else { return };
-        let (checkpoint, key) = (checkpoint.clone(), self.verifier.clone());
-        let written = tokio::task::spawn_blocking(move || pin.write(&checkpoint, &note, &key)).await;
+        let (checkpoint, keys) = (checkpoint.clone(), self.verifiers.clone());
+        let written = tokio::task::spawn_blocking(move || pin.write(&checkpoint, &note, &keys)).await;
         if let Ok(Err(problem)) = written {
             tracing::warn!(%problem, "the log's pin stays behind");
         }
     }
 
-    /// The tree of the newest checkpoint, which our own key has signed.
+    /// The tree of the newest checkpoint, which a key of this log has signed.
     async fn resume(&self) -> Result<Growing> {
         let Some(note) = newest(&self.database).await? else { return Ok(Growing::empty()) };
-        let last = Checkpoint::open(&note, &self.verifier)?;
+        let last = Checkpoint::open_any(&note, &self.verifiers)?;
         // Asked for after what was signed: another replica may have signed more than we have heard of.
         let there = self.size_now().await?;
         if last.size > there {
@@ -207,6 +278,11 @@ impl Signer {
         let size = found.and_then(|(size,)| u64::try_from(size).ok());
         size.ok_or_else(|| altered("the log has lost its head row".to_owned()))
     }
+}
+
+fn named(origin: &str, public: [u8; 32]) -> Result<VerifierKey> {
+    VerifierKey::new(origin, public)
+        .map_err(|why| Problem::new(ProblemKind::InvalidConfiguration, why).remedy("Set [log] origin."))
 }
 
 fn set_back(signed: u64, there: u64) -> Problem {

@@ -120,7 +120,7 @@ impl House {
     }
 
     async fn check(&self) -> Result<Report> {
-        check_database(&self.database, &self.key).await
+        check_database(&self.database, std::slice::from_ref(&self.key)).await
     }
 
     /// Changes the database behind the log's back.
@@ -132,7 +132,7 @@ impl House {
 
     async fn export(&self, filter: Filter) -> String {
         let reader = Reader::new(self.database.clone(), self.log.clone());
-        let mut export = reader.export(self.permit(), filter, &self.key).await.unwrap();
+        let mut export = reader.export(self.permit(), filter, std::slice::from_ref(&self.key)).await.unwrap();
         let mut text = String::new();
         while let Some(piece) = export.next().await.unwrap() {
             text.push_str(&piece);

@@ -74,8 +74,7 @@ impl Broker {
         let facts = declared.environment(&delivery.at())?;
         let stored = self.stored(&delivery.name).await?;
         let about = About { delivery: delivery.name.clone(), environment: delivery.at() };
-        let paused = stored.as_ref().and_then(|it| it.paused_until).map(Timestamp::from_millis);
-        if let Some(until) = paused.filter(|it| *it > self.it.ambient.now()) {
+        if let Some(until) = self.paused(stored.as_ref()) {
             let standing = Standing::new(DeliveryState::Paused, format!("left as it is until {until}"));
             self.note(&about, &facts, stored.as_ref(), standing).await?;
             return Ok(Next::At(until));
@@ -99,6 +98,12 @@ impl Broker {
                 self.say(&job, Standing::new(DeliveryState::Unreachable, detail)).await
             }
         }
+    }
+
+    /// Until when it is paused, if it is.
+    fn paused(&self, stored: Option<&StoredState>) -> Option<Timestamp> {
+        let until = stored.and_then(|it| it.paused_until).map(Timestamp::from_millis);
+        until.filter(|it| *it > self.it.ambient.now())
     }
 
     /// The target of a place, where the cluster allows that place to the team (abuse case 34).
@@ -152,6 +157,9 @@ impl Broker {
             }
             self.recover(&job.about.delivery).await?;
             job.stored = self.stored(&job.about.delivery).await?;
+            if self.paused(job.stored.as_ref()).is_some() {
+                return Ok(Next::Again);
+            }
         }
         self.say(&job, trouble(&job.place, &TargetError::Conflict)).await
     }

@@ -198,14 +198,18 @@ impl Unit for OpenWrite {
     under_permit!((IntentId, WriteNote));
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
-        let stored: Option<(i64, i64, Option<Vec<u8>>)> = work
+        let stored: Option<(i64, i64, Option<Vec<u8>>, Option<i64>)> = work
             .fetch_optional(
-                sql("SELECT generation, audit_index, digest FROM delivery_states WHERE delivery = $1")
+                sql("SELECT generation, audit_index, digest, paused_until FROM delivery_states WHERE delivery = $1")
                     .bind(&self.about.delivery),
             )
             .await?;
         let head: Option<(i64,)> = work.fetch_optional(sql("SELECT size FROM log_head WHERE id = 1")).await?;
-        let (generation, index, digest) = stored.unwrap_or((0, 0, None));
+        let (generation, index, digest, paused) = stored.unwrap_or((0, 0, None, None));
+        // Asked for again: whoever has paused it may count on nothing being written from then on.
+        if paused.is_some_and(|until| until > work.now().as_millis()) {
+            return Err(Problem::conflict(format!("the delivery '{}' is paused", self.about.delivery)));
+        }
         if (generation, index) != self.seen {
             // What was compared is no longer so: another replica has written it.
             return Err(Problem::conflict(format!(

@@ -5,6 +5,7 @@
 //! under a *wrapping key* that is named by id: so a new one can come into use while the old one still
 //! opens what it wrapped. Nothing here can be printed.
 
+mod log_keys;
 mod master;
 mod sealed;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use ring::{
 };
 use zeroize::Zeroizing;
 
+pub use log_keys::{LogKey, LogKeyState, NewLogKey};
 pub use master::MasterKey;
 
 use crate::{
@@ -115,6 +117,7 @@ impl Keys {
             database.write_unrecorded("keys", first.row(keys.0.ambient.now())).await?;
             keys.reload().await?;
         }
+        keys.begin_log_keys().await?;
         Ok(keys)
     }
 
@@ -165,17 +168,6 @@ impl Keys {
         let mut digest = [0; 32];
         digest.copy_from_slice(context.sign().as_ref());
         digest
-    }
-
-    /// The log's signer of this number; the first is 1.
-    ///
-    /// # Errors
-    /// `internal` where no key can be made.
-    pub fn log_signer(&self, number: u32) -> Result<LogSigner> {
-        let seed = self.subkey("log-signer", &number.to_string());
-        Ed25519KeyPair::from_seed_unchecked(seed.as_slice())
-            .map(LogSigner)
-            .map_err(|_| Problem::internal("the log's signing key cannot be made"))
     }
 
     /// Wraps the key of one version under the wrapping key in use.

@@ -2,6 +2,7 @@
 //! `port-control` on the server's own machine.
 
 mod check;
+mod log_keys;
 mod open;
 mod recover_access;
 mod rotate_key;
@@ -12,6 +13,7 @@ mod vault_policy;
 use std::path::Path;
 
 pub use check::{Checked, check, verdict};
+pub use log_keys::{retire_log_key, rotate_log_key};
 pub use open::{Opening, Server};
 pub use recover_access::recover_access;
 pub use rotate_key::rotate_key;

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Expiry, Gate, GateParts, Requests, RowsOfNow},
-    api::{App, audit},
+    api::App,
     audit::{
         Log, PinFile, Signer,
         forward::{Forwarder, ForwarderParts},
@@ -46,6 +46,7 @@ pub struct Server {
     /// What answers requests.
     pub app: Arc<App>,
     pub(super) loops: Loops,
+    pub(super) permits: Arc<dyn ServicePermits>,
 }
 
 /// What goes on by itself while the server runs.
@@ -131,7 +132,13 @@ impl Server {
         let witness_policy = witnesses.policy();
         let signer = signer(&config, &database, &ambient, &keys).await?;
         let loops = Loops {
-            expiry: Expiry::new(database.clone(), log.clone(), identity.clone(), permits, ambient.clone()),
+            expiry: Expiry::new(
+                database.clone(),
+                log.clone(),
+                identity.clone(),
+                Arc::clone(&permits),
+                ambient.clone(),
+            ),
             revocation: revocation.clone(),
             broker: broker.clone(),
             sender: Sender::new(database.clone(), ambient.clone(), webhooks)?,
@@ -157,14 +164,14 @@ impl Server {
             config: Arc::new(config),
             stop: CancellationToken::new(),
         };
-        Ok(Self { app: Arc::new(app), loops })
+        Ok(Self { app: Arc::new(app), loops, permits })
     }
 }
 
 /// What signs the log, once it has grown out of the checkpoint that is kept outside the database.
 async fn signer(config: &Config, database: &Database, ambient: &Ambient, keys: &Keys) -> Result<Signer> {
-    let key = keys.log_signer(audit::SIGNER)?;
-    let signer = Signer::new(database.clone(), ambient.clone(), key, &config.log.origin)?
+    let signer = Signer::with_keys(database.clone(), ambient.clone(), keys.clone(), &config.log.origin)
+        .await?
         .pinned(config.log.pin.clone().map(PinFile::new));
     signer.check_pin().await?;
     Ok(signer)

@@ -153,7 +153,7 @@ async fn look(site: &Site, told: &[&str]) -> Result<()> {
     ensure!(sorted.iter().eq(rows.iter().map(|(name,)| name)), "rows and entries do not go together");
     // Every checkpoint fits, the kept ones and those that were told.
     let key = signer(site)?.verifier().clone();
-    check_database(&site.database, &key).await?;
+    check_database(&site.database, std::slice::from_ref(&key)).await?;
     for what in told {
         if let Some((size, root)) = what.split_once(' ') {
             told_checkpoint(site, size.parse()?, root).await?;

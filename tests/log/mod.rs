@@ -5,6 +5,7 @@ mod crashes;
 pub mod disk;
 mod forgetting;
 mod forwarder;
+mod key_rotation;
 mod kills;
 mod mutations;
 mod oracles;
@@ -33,6 +34,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         forgetting::trials(peers),
         crashes::trials(peers),
         kills::trials(peers),
+        key_rotation::trials(peers),
         set_back::trials(peers),
         signing::trials(peers),
         witness::trials(peers),

@@ -338,7 +338,7 @@ async fn rows(given: Given) -> Result<()> {
     let (key, url) = (published.key.clone(), given.url.clone());
     published.house.close().await?;
     let database = Database::open(&url).await?;
-    let report = check_database(&database, &key).await?;
+    let report = check_database(&database, std::slice::from_ref(&key)).await?;
     ensure!(report.size > 300 && report.missing == 0 && report.checkpoints > 1, "{report:?}");
     let blob = |text: &str| {
         text.replace("BLOB", if url.starts_with("sqlite:") { "x'00'" } else { "'\\x00'::bytea" })
@@ -375,7 +375,7 @@ async fn rows(given: Given) -> Result<()> {
     ] {
         is_found(&database, &key, &blob(change)).await?;
     }
-    check_database(&database, &key).await?;
+    check_database(&database, std::slice::from_ref(&key)).await?;
     Ok(())
 }
 
@@ -392,7 +392,7 @@ async fn is_found(database: &Database, key: &VerifierKey, change: &str) -> Resul
         run(format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await?;
     }
     ensure!(run(change.to_owned()).await? > 0, "it changes nothing: {change}");
-    let found = check_database(database, key).await;
+    let found = check_database(database, std::slice::from_ref(key)).await;
     for table in tables {
         run(format!("DELETE FROM {table}")).await?;
         run(format!("INSERT INTO {table} SELECT * FROM kept_{table}")).await?;

@@ -61,7 +61,7 @@ async fn signed(given: Given) -> Result<()> {
         let note = newest(&site.database).await?.expect("something was signed");
         seen.push(Checkpoint::open(&note, &key)?);
     }
-    let report = check_database(&site.database, &key).await?;
+    let report = check_database(&site.database, std::slice::from_ref(&key)).await?;
     ensure!(report.size == 601 && report.checkpoints == 3 && report.missing == 0, "{report:?}");
     let last = seen[2].clone();
     let mut tree = TreeReader::new(&site.database, last.size);
@@ -88,8 +88,11 @@ async fn behind(given: Given) -> Result<()> {
     let lost = Checkpoint { origin: ORIGIN.to_owned(), size: 5, root: [9; 32] };
     let key = running.verifier().clone();
     let pinned = pin().expect("it is there");
-    ensure!(pinned.read(&key)?.is_some_and(|it| it.size == 3), "what was signed is pinned");
-    pinned.write(&lost, &lost.sign(&LogSigner::from_seed(&[1; 32])), &key)?;
+    ensure!(
+        pinned.read(std::slice::from_ref(&key))?.is_some_and(|it| it.size == 3),
+        "what was signed is pinned"
+    );
+    pinned.write(&lost, &lost.sign(&LogSigner::from_seed(&[1; 32])), std::slice::from_ref(&key))?;
     let problem = running.check_pin().await.expect_err("two entries are gone");
     ensure!(problem.is(ProblemKind::LogIncomplete), "{problem:?}");
     ensure!(problem.detail.contains("5 entries were signed, 3 are there"), "{problem:?}");
@@ -127,7 +130,9 @@ async fn changed(given: Given) -> Result<()> {
     grow(&site, 300, 301).await?;
     let refused = signer(&site)?.sign(&site.log.head()).await.expect_err("it was altered");
     ensure!(refused.is(ProblemKind::LogAltered), "{refused}");
-    let found = check_database(&site.database, first.verifier()).await.expect_err("it was altered");
+    let found = check_database(&site.database, std::slice::from_ref(first.verifier()))
+        .await
+        .expect_err("it was altered");
     ensure!(found.is(ProblemKind::LogAltered) && found.detail.contains("entry 299"), "{found}");
     Ok(())
 }

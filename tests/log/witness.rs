@@ -276,7 +276,7 @@ async fn export(given: Given) -> Result<()> {
     };
     two.behave(Manner::Down);
     let house = House::open(&settings).await?;
-    let key = api::audit::verifier(&house.app)?;
+    let key = api::audit::verifiers(&house.app).await?.remove(0);
     one.trust(&key.to_string());
     two.trust(&key.to_string());
     house.declare(GROUND).await?;

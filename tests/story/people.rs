@@ -92,17 +92,3 @@ impl Person {
 pub fn told(problem: port_control::base::Problem) -> anyhow::Error {
     anyhow::anyhow!("{problem} {}", problem.remedy.as_deref().unwrap_or_default())
 }
-
-/// Asks again and again until there is an answer; ten seconds at most.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let asking = async {
-        loop {
-            if let Some(found) = ask().await? {
-                return Ok(found);
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    let limit = std::time::Duration::from_secs(10);
-    tokio::time::timeout(limit, asking).await.with_context(|| format!("did not happen: {what}"))?
-}

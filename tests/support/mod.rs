@@ -11,6 +11,7 @@ pub mod witness;
 
 use std::{future::Future, sync::Arc};
 
+use anyhow::Context as _;
 use libtest_mimic::{Failed, Trial};
 
 pub use databases::{Given, on_each_database, on_postgres, on_sqlite};
@@ -52,4 +53,21 @@ pub fn say_what_is_not_covered(peers: &Peers) {
     if !absent.is_empty() {
         eprintln!("NOT COVERED, because tests/run did not start it: {}", absent.join(", "));
     }
+}
+
+/// Asks again and again until there is an answer; ten seconds at most.
+pub async fn until<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let asking = async {
+        loop {
+            if let Some(found) = ask().await? {
+                return Ok(found);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(10);
+    tokio::time::timeout(limit, asking).await.with_context(|| format!("did not happen: {what}"))?
 }

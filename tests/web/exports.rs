@@ -59,7 +59,7 @@ fn lines(text: &str) -> Result<Vec<Value>> {
 async fn events_and_tables(given: Given) -> Result<()> {
     let house = House::open(&given).await?;
     let (_, aya) = furnished(&house, "INC-1").await?;
-    let key = audit::verifier(&house.app)?;
+    let key = audit::verifiers(&house.app).await?.remove(0);
     for filter in ["", "&decision=deny"] {
         let ocsf = lines(&export(&house, &aya, &format!("format=ocsf{filter}")).await?)?;
         let wrapped = lines(&export(&house, &aya, &format!("format=cloudevents{filter}")).await?)?;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::verifier;
+use super::verifiers;
 use crate::{
     api::{App, Auth},
     audit::bundle::Bundle,
@@ -55,12 +55,12 @@ async fn bundle(
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(which) = which.map_err(|e| Problem::invalid(e.body_text()))?;
-    let key = verifier(&app)?;
+    let keys = verifiers(&app).await?;
     let range = (which.from.unwrap_or(0), which.to);
     let bundle = app
         .gate
         .act(&caller, Action::ReadLog, Resource::Log, |permit| {
-            Bundle::begin(&app.database, &app.log, permit, &key, range)
+            Bundle::begin(&app.database, &app.log, permit, &keys, range)
         })
         .await?;
     let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];

@@ -11,7 +11,7 @@ use axum::{
 use futures::stream;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Which, verifier};
+use super::{Which, verifiers};
 use crate::{
     api::{App, Auth},
     audit::{
@@ -48,12 +48,12 @@ async fn export(
     let Query(which) = which.map_err(|e| Problem::invalid(e.body_text()))?;
     let format: Format = which.format.as_deref().map(str::parse).transpose()?.unwrap_or_default();
     let reader = Reader::new(app.database.clone(), app.log.clone());
-    let (reader, key) = (reader.with_witnesses(Arc::clone(&app.witness_policy)), verifier(&app)?);
+    let (reader, keys) = (reader.with_witnesses(Arc::clone(&app.witness_policy)), verifiers(&app).await?);
     let export = app
         .gate
         .act(&caller, Action::ReadLog, Resource::Log, |permit| async {
             let filter = which.filter(&app, &permit).await?;
-            reader.export_as(format, permit, filter, &key).await
+            reader.export_as(format, permit, filter, &keys).await
         })
         .await?;
     let headers = [(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")];

@@ -24,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     api::{App, Auth},
     audit::{
-        Checkpoint, VerifierKey,
+        self, Checkpoint, VerifierKey,
         checkpoint::newest,
         read::{Filter, nothing_signed},
     },
@@ -33,8 +33,6 @@ use crate::{
     policy::{Action, Permit, Resource},
 };
 
-/// The number of the key that signs the log.
-pub const SIGNER: u32 = 1;
 /// What never changes under its address.
 const FOREVER: &str = "max-age=31536000, immutable";
 
@@ -66,19 +64,18 @@ impl LogReader {
     }
 }
 
-/// The key that the log of this server is signed with.
+/// The keys that the log of this server is or was signed with, the oldest first.
 ///
 /// # Errors
-/// `internal` where the configuration's origin is no name.
-pub fn verifier(app: &App) -> Result<VerifierKey> {
-    let signer = app.keys.log_signer(SIGNER)?;
-    VerifierKey::new(&app.config.log.origin, signer.public_key()).map_err(Problem::internal)
+/// A problem of the database.
+pub async fn verifiers(app: &App) -> Result<Vec<VerifierKey>> {
+    audit::verifiers(&app.keys, &app.config.log.origin).await
 }
 
 /// The newest checkpoint, and its note.
 async fn signed(app: &App) -> Result<(Checkpoint, String)> {
     let note = newest(&app.database).await?.ok_or_else(nothing_signed)?;
-    Ok((Checkpoint::open(&note, &verifier(app)?)?, note))
+    Ok((Checkpoint::open_any(&note, &verifiers(app).await?)?, note))
 }
 
 /// Which entries, as addresses say it.

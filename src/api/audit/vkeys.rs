@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{LogReader, verifier};
-use crate::{api::App, base::Problem};
+use super::LogReader;
+use crate::{api::App, audit::signing_verifiers, base::Problem};
 
-/// The keys that checkpoints are verified with, a line each (C2SP signed-note). To be compared with what
+/// The keys that sign checkpoints now, a line each (C2SP signed-note), the oldest first: several while one
+/// takes over from another. To be compared with what
 /// you know from elsewhere: a server that lies about its log would lie about its keys.
 #[utoipa::path(
     get,
@@ -17,7 +18,9 @@ use crate::{api::App, base::Problem};
     responses((status = 200, description = "NAME+ID+KEY, a line each.", body = String))
 )]
 async fn vkeys(State(app): State<Arc<App>>, _: LogReader) -> Result<String, Problem> {
-    Ok(format!("{}\n", verifier(&app)?))
+    let keys = signing_verifiers(&app.keys, &app.config.log.origin).await?;
+    let lines: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    Ok(lines.join("\n") + "\n")
 }
 
 /// This endpoint.

@@ -71,7 +71,8 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "person.forgotten" | "delivery.removing" | "delivery.removed" | "delivery.ended" => (Entity, DELETE),
         "delivery.paused" => (Entity, DISABLE),
         "delivery.resumed" => (Entity, ENABLE),
-        "secret.set" | "secret.generated" | "secret.found" | "request.created" | "log.held" => (Api, CREATE),
+        "log.key-added" | "secret.set" | "secret.generated" | "secret.found" | "request.created"
+        | "log.held" => (Api, CREATE),
         "secret.revealed" | "secret.run" | "log.read" | "log.exported" | "log.followed" => (Api, READ),
         "secret.rolled-back"
         | "secret.undeleted"
@@ -84,7 +85,7 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         | "key.rewrapped"
         | "log.forwarding-set" => (Api, UPDATE),
         "secret.deleted" | "secret.destroyed" | "request.cancelled" | "request.expired"
-        | "request.withdrawn" | "log.forgot" | "log.released" => (Api, DELETE),
+        | "request.withdrawn" | "log.forgot" | "log.released" | "log.key-retired" => (Api, DELETE),
         right => return right.parse::<Action>().ok().map(wanted),
     })
 }

@@ -31,9 +31,9 @@ struct Sizes {
 /// # Errors
 /// `log-altered` or `log-incomplete`, with the index, what was expected and what was found; else a
 /// problem of the database.
-pub async fn check_database(database: &Database, key: &VerifierKey) -> Result<Report> {
+pub async fn check_database(database: &Database, keys: &[VerifierKey]) -> Result<Report> {
     // Checkpoints first: what is signed meanwhile is of a larger log.
-    let checkpoints = checkpoints(database, key).await?;
+    let checkpoints = checkpoints(database, keys).await?;
     let sizes = sizes(database).await?;
     let size = u64::try_from(sizes.size).map_err(|_| altered("the head of the log is wrong".to_owned()))?;
     let signed = checkpoints.iter().map(|it| it.size).max().unwrap_or(0);
@@ -54,11 +54,11 @@ pub async fn check_database(database: &Database, key: &VerifierKey) -> Result<Re
     pass.finish(&sizes).await
 }
 
-async fn checkpoints(database: &Database, key: &VerifierKey) -> Result<Vec<Checkpoint>> {
+async fn checkpoints(database: &Database, keys: &[VerifierKey]) -> Result<Vec<Checkpoint>> {
     let rows: Vec<(i64, String)> =
         database.fetch_all(sql("SELECT size, note FROM checkpoints ORDER BY size")).await?;
     let read = |(size, note): (i64, String)| {
-        let checkpoint = Checkpoint::open(&note, key)?;
+        let checkpoint = Checkpoint::open_any(&note, keys)?;
         if as_i64(checkpoint.size) == size {
             return Ok(checkpoint);
         }

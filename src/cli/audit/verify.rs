@@ -125,7 +125,15 @@ fn by_any<T>(keys: &[VerifierKey], open: impl Fn(&VerifierKey) -> Result<T>) -> 
             break;
         }
     }
-    outcome
+    outcome.map_err(|problem| {
+        if problem.remedy.is_some() {
+            return problem;
+        }
+        problem.remedy(
+            "Where another key has taken over, the log's newest entry `log.key-added` names it: compare it with what \
+             you know from elsewhere, and say it with --key.",
+        )
+    })
 }
 
 /// A checkpoint that was kept in a file, signed by one of these keys.
@@ -196,10 +204,10 @@ async fn verify_server(
     policy: Option<WitnessPolicy>,
 ) -> Result<Verified> {
     let (server, client) = (context.server()?, client(context)?);
-    let seen = Pin::read(context, &server)?.map(|pin| pin.open()).transpose()?;
+    let seen = Pin::read(context, &server)?;
     let keys = match &seen {
         _ if !given.is_empty() => given,
-        Some((key, _)) => vec![key.clone()],
+        Some(pin) => vec![pin.open()?.0],
         None => vec![named_key(&client).await?],
     };
     // Asked for first: so the newest one is not smaller.
@@ -207,8 +215,9 @@ async fn verify_server(
     let note = client.audit_checkpoint().await?;
     let (checkpoint, key) =
         by_any(&keys, |key| Checkpoint::open(&note, key).map(|checkpoint| (checkpoint, key.clone())))?;
-    // A checkpoint that another key signed says nothing about this one's log.
-    let before = seen.filter(|(old, _)| keys.contains(old)).map(|(_, checkpoint)| checkpoint);
+    // A checkpoint that only another key signed says nothing about this one's log. One of the time when a
+    // key took over is signed by both.
+    let before = seen.and_then(|pin| Checkpoint::open_any(&pin.checkpoint, &keys).ok());
     let seen_before = before.as_ref().map(|it| it.size);
     let since = since.map(|path| checkpoint_file(path, &keys)).transpose()?;
     let bar = progress_of("verifying the log".to_owned(), checkpoint.size);

@@ -5,9 +5,12 @@ use std::io::{BufRead as _, BufReader};
 use anyhow::{Context as _, Result, ensure};
 
 use super::Cast;
-use crate::story::{
-    people::{Person, told, until},
-    world::House,
+use crate::{
+    story::{
+        people::{Person, told},
+        world::House,
+    },
+    support::until,
 };
 
 pub const URL: &str = "reports/production/DATABASE_URL";

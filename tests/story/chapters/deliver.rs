@@ -6,9 +6,12 @@ use anyhow::{Result, ensure};
 use port_control::dev::story::{Delivered, World as _};
 
 use super::{Cast, ask::URL};
-use crate::story::{
-    people::{Person, told, until},
-    world::House,
+use crate::{
+    story::{
+        people::{Person, told},
+        world::House,
+    },
+    support::until,
 };
 
 /// What "within a second" leaves.

@@ -4,9 +4,9 @@ use anyhow::{Result, ensure};
 use port_control::dev::story::World as _;
 
 use super::{Cast, ask, deliver};
-use crate::story::{
-    people::{Person, until},
-    world::House,
+use crate::{
+    story::{people::Person, world::House},
+    support::until,
 };
 
 const LENA: &str = "lena@example.com";
