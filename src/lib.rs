@@ -17,6 +17,7 @@ pub mod identity;
 pub mod keys;
 pub mod notify;
 pub mod policy;
+pub mod recovery;
 pub mod revocation;
 pub mod secrets;
 pub mod server;

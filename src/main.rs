@@ -30,6 +30,9 @@ enum Command {
     Migrate(WithConfig),
     /// Make a single-use way back in, for when the identity provider is down.
     RecoverAccess(Recover),
+    /// Go on after the database was set back: ends whatever was granted, and says in the log that it was
+    /// interrupted. No server may run meanwhile.
+    Recover(RecoverLog),
     /// Work on the keys.
     #[command(subcommand)]
     Key(Key),
@@ -42,6 +45,22 @@ struct WithConfig {
     /// The server's configuration, TOML.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Args)]
+struct RecoverLog {
+    #[command(flatten)]
+    with: WithConfig,
+    /// Why; it stands in the log.
+    #[arg(long)]
+    reason: String,
+    /// Entries of the log from elsewhere: an export, a bundle, or what was forwarded. Deactivations that are
+    /// lost here are done again. Repeat it for more.
+    #[arg(long, value_name = "FILE")]
+    published: Vec<PathBuf>,
+    /// Do it; without this it is only said what would be done.
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Args)]
@@ -112,6 +131,12 @@ async fn run(command: Command) -> Result<()> {
             let right = server::recover_access(configuration(&recover.with.config)?, &recover.reason).await?;
             eprintln!("good once, until {}: portctl login --server URL --recovery", right.expires_at);
             tell(right.token.expose_text().unwrap_or_default());
+            Ok(())
+        }
+        Command::Recover(it) => {
+            let wish = server::Wish { reason: it.reason, published: it.published, really: it.yes };
+            let outcome = server::recover(configuration(&it.with.config)?, &wish).await?;
+            tell(outcome.to_string().trim_end());
             Ok(())
         }
         Command::Key(Key::Rotate(with)) => {

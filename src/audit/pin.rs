@@ -55,6 +55,21 @@ impl PinFile {
         self.replace(note).map_err(|error| self.unusable(&error.to_string()))
     }
 
+    /// Puts what is pinned aside, next to it, and never over what was put there before; where it is now.
+    ///
+    /// # Errors
+    /// Where it cannot be moved.
+    pub fn set_aside(&self) -> Result<Option<PathBuf>> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let free =
+            (1..=u16::MAX).map(|n| self.path.with_extension(format!("before-{n}"))).find(|it| !it.exists());
+        let aside = free.unwrap_or_else(|| self.path.with_extension("before"));
+        fs::rename(&self.path, &aside).map_err(|error| self.unusable(&error.to_string()))?;
+        Ok(Some(aside))
+    }
+
     fn replace(&self, note: &str) -> io::Result<()> {
         let folder = match self.path.parent() {
             Some(folder) if folder != Path::new("") => folder,

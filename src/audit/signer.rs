@@ -107,7 +107,8 @@ impl Signer {
         let advice = |problem: Problem| {
             problem.remedy(format!(
                 "Nothing is served from a log that lost what it had signed: people may have rights back that \
-                 were taken from them. Put back a database that holds those entries. The pin is {}.",
+                 were taken from them. Put back a database that holds those entries; or go on without them, which \
+                 ends what they could have ended: `port-control recover --config FILE --reason \"…\"`. The pin is {}.",
                 pin.path().display()
             ))
         };

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, time::Duration};
 
-use super::{Identity, SessionKind, token::hash_of};
+use super::{Identity, SessionKind, UNTIL_HER_PROVIDER_SPOKE, token::hash_of};
 use crate::{
     base::{
         Problem, ProblemKind, Result, Timestamp,
@@ -84,6 +84,7 @@ struct TokenRow {
     id: String,
     person: String,
     status: String,
+    status_cause: Option<String>,
     idle_millis: i64,
     created_at: i64,
     ends_at: i64,
@@ -121,7 +122,7 @@ impl Identity {
         let row: Option<TokenRow> = self
             .database
             .fetch_optional(
-                sql("SELECT s.id, s.person, p.status, s.idle_millis, s.created_at, s.ends_at, s.ended_at, \
+                sql("SELECT s.id, s.person, p.status, p.status_cause, s.idle_millis, s.created_at, s.ends_at, s.ended_at, \
                      l.at AS seen_at FROM sessions s JOIN people p ON p.id = s.person \
                      LEFT JOIN last_seen l ON l.session = s.id WHERE s.token_hash = $1")
                 .bind(hash_of(token.as_bytes())),
@@ -129,6 +130,9 @@ impl Identity {
             .await?;
         let row = row.ok_or_else(|| unauthenticated("the token is not one of a session here"))?;
         let (person, session) = (stored_id(&row.person)?, stored_id(&row.id)?);
+        if row.status_cause.as_deref() == Some(UNTIL_HER_PROVIDER_SPOKE) {
+            return Err(unauthenticated("your identity provider has to speak for you again"));
+        }
         if let Err(problem) = may_act(PersonStatus::from_stored(&row.status)) {
             self.note_refusal(person, session, network, problem.kind).await;
             return Err(problem);

@@ -40,7 +40,7 @@ pub use recovery::RecoveryRight;
 pub use sealing::Sealing;
 pub use sessions::{NewSession, Session, SessionKind};
 pub use sign_in::{Arrival, Assertion};
-pub use status::{StatusChange, StatusChanged};
+pub use status::{StatusChange, StatusChanged, UNTIL_HER_PROVIDER_SPOKE};
 pub use token::TOKEN_PREFIX;
 
 use crate::{

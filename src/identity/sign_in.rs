@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::{
     Identity, NewSession, SessionKind,
     caller::{may_act, stored_id},
-    sessions::{SessionSeed, end_one},
+    sessions::{SessionSeed, end_one, move_facts},
+    status::UNTIL_HER_PROVIDER_SPOKE,
     token::{TOKEN_PREFIX, new_token},
 };
 use crate::{
@@ -119,6 +120,7 @@ impl Unit for TakeIn {
     }
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
+        self.lift(work).await?;
         let person = match self.account(work).await? {
             None => self.join(work).await?,
             Some((person, status)) => {
@@ -154,6 +156,36 @@ impl TakeIn {
             )
             .await?;
         row.map(|row| Ok((stored_id(&row.person)?, PersonStatus::from_stored(&row.status)))).transpose()
+    }
+
+    /// Her provider speaks: what kept her out until it did is over.
+    async fn lift(&self, work: &mut Work<'_>) -> Result<()> {
+        let row: Option<(String,)> = work
+            .fetch_optional(
+                sql("SELECT p.id FROM accounts a JOIN people p ON p.id = a.person \
+                     WHERE a.issuer = $1 AND a.subject = $2 AND p.status = 'suspended' AND p.status_cause = $3")
+                .bind(&self.assertion.issuer)
+                .bind(&self.assertion.subject)
+                .bind(UNTIL_HER_PROVIDER_SPOKE),
+            )
+            .await?;
+        let Some((person,)) = row else { return Ok(()) };
+        let person: PersonId = stored_id(&person)?;
+        work.execute(
+            sql("UPDATE people SET status = 'active', status_cause = NULL, status_since = $2 WHERE id = $1")
+                .bind(person)
+                .bind(work.now()),
+        )
+        .await?;
+        move_facts(work, person).await?;
+        work.record(
+            Draft::act("person.resumed")
+                .subject(person)
+                .resource(person)
+                .with("was", PersonStatus::Suspended.as_str())
+                .with("provider", self.assertion.provider.as_str()),
+        );
+        Ok(())
     }
 
     /// Nobody prepared anything: the person begins here.

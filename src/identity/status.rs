@@ -17,6 +17,10 @@ use crate::{
     store::sql,
 };
 
+/// The cause of a suspension that the person's identity provider ends by signing her in: the database was
+/// set back, so what was true of her has to be said again.
+pub const UNTIL_HER_PROVIDER_SPOKE: &str = "until-her-provider-spoke";
+
 /// What is to become of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusChange {

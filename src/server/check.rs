@@ -10,7 +10,7 @@ use crate::{
 /// What was found out about one dependency.
 #[derive(Debug, serde::Serialize)]
 pub struct Checked {
-    /// Which: `database`, `engine`, `provider NAME`, `cluster NAME`, `witness NAME`, `forward HOST`.
+    /// Which: `database`, `engine`, `log`, `provider NAME`, `cluster NAME`, `witness NAME`, `forward HOST`.
     pub dependency: String,
     /// What is to be said of it; at least one finding.
     pub findings: Vec<CheckFinding>,
@@ -42,6 +42,7 @@ pub async fn check(config: Config) -> Vec<Checked> {
                 Ok(foreign) => engine(&config, &foreign).await,
                 Err(problem) => Checked::one("engine", failure(&problem)),
             });
+            found.push(Checked::one("log", pinned(&config)));
             found.extend(providers(&server).await);
             found.extend(clusters(&server).await);
             found.extend(outward(&server).await);
@@ -116,6 +117,20 @@ async fn outward(server: &Server) -> Vec<Checked> {
         Err(problem) => CheckFinding { level: CheckLevel::Warning, ..failure(&problem) },
     };
     witnesses.chain(forwards).map(|(what, said)| Checked::one(what, finding(said))).collect()
+}
+
+/// Whether a database that is set back would be noticed at the next start. That the log goes on from its
+/// pin was found out in opening it.
+fn pinned(config: &Config) -> CheckFinding {
+    match &config.log.pin {
+        Some(pin) => fine(&format!("it goes on from its pin, {}", pin.display())),
+        None => CheckFinding {
+            level: CheckLevel::Warning,
+            message: "no pin is kept: a database that is set back while no server runs is not noticed"
+                .to_owned(),
+            remedy: Some("Keep one outside the database: `[log] pin = \"FILE\"`.".to_owned()),
+        },
+    }
 }
 
 fn fine(message: &str) -> CheckFinding {

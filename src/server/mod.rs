@@ -4,6 +4,7 @@
 mod check;
 mod log_keys;
 mod open;
+mod recover;
 mod recover_access;
 mod rotate_key;
 mod run;
@@ -15,6 +16,7 @@ use std::path::Path;
 pub use check::{Checked, check, verdict};
 pub use log_keys::{retire_log_key, rotate_log_key};
 pub use open::{Opening, Server};
+pub use recover::{Outcome, Wish, recover};
 pub use recover_access::recover_access;
 pub use rotate_key::rotate_key;
 pub use serve::{migrate, serve, stop_on_signal};

@@ -37,6 +37,8 @@ const DEV: &str = "dev";
 pub enum Opening {
     /// For people: a database that `dev` made is refused, and so is one that is not migrated.
     Serve,
+    /// To recover a database that was set back: its pin is not held against it.
+    Recover,
     /// For the embedded default: its database is migrated and marked.
     Dev,
 }
@@ -131,6 +133,9 @@ impl Server {
         let (witnesses, forwarder) = outward(&config, &database, &log, &ambient, &permits)?;
         let witness_policy = witnesses.policy();
         let signer = signer(&config, &database, &ambient, &keys).await?;
+        if opening != Opening::Recover {
+            signer.check_pin().await?;
+        }
         let loops = Loops {
             expiry: Expiry::new(
                 database.clone(),
@@ -168,12 +173,11 @@ impl Server {
     }
 }
 
-/// What signs the log, once it has grown out of the checkpoint that is kept outside the database.
+/// What signs the log.
 async fn signer(config: &Config, database: &Database, ambient: &Ambient, keys: &Keys) -> Result<Signer> {
     let signer = Signer::with_keys(database.clone(), ambient.clone(), keys.clone(), &config.log.origin)
         .await?
         .pinned(config.log.pin.clone().map(PinFile::new));
-    signer.check_pin().await?;
     Ok(signer)
 }
 
@@ -206,7 +210,7 @@ async fn open_database(config: &Config, opening: Opening) -> Result<(Database, A
     let database = Database::open(url).await?;
     match opening {
         Opening::Dev => database.migrate().await?,
-        Opening::Serve => refuse_pending(&database).await?,
+        Opening::Serve | Opening::Recover => refuse_pending(&database).await?,
     }
     settle_mark(&database, opening).await?;
     // A machine whose clock stands before the newest entry would write a log that goes back in time.
@@ -236,7 +240,7 @@ async fn settle_mark(database: &Database, opening: Opening) -> Result<()> {
         Err(Problem::new(ProblemKind::InvalidConfiguration, what.to_owned()).remedy(remedy.to_owned()))
     };
     match (opening, mark, used) {
-        (Opening::Serve, Some(_), _) => refused(
+        (Opening::Serve | Opening::Recover, Some(_), _) => refused(
             "this database was made by `port-control dev`, whose sign-ins prove nothing",
             "Name another database: `[database] url`.",
         ),

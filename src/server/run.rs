@@ -51,7 +51,7 @@ impl Server {
 }
 
 impl Loops {
-    fn start(self, log: &Log, stop: &CancellationToken) -> JoinSet<&'static str> {
+    fn start(self, log: &Log, stop: &CancellationToken) -> JoinSet<Ended> {
         let mut tasks = JoinSet::new();
         let token = stop.clone();
         tasks.spawn(named("expiry", self.expiry.run(token.clone())));
@@ -60,7 +60,7 @@ impl Loops {
         tasks.spawn(named("secrets", self.secrets.run(token.clone())));
         tasks.spawn(named("notify", self.sender.run(log.watch(), token.clone())));
         tasks.spawn(named("metrics", api::upkeep(token.clone())));
-        tasks.spawn(named("signer", signed(self.signer, log.watch(), token.clone())));
+        tasks.spawn(signed(self.signer, log.watch(), token.clone()));
         tasks.spawn(named("witnesses", self.witnesses.run(log.watch(), token.clone())));
         tasks.spawn(named("forwarder", self.forwarder.run(token.clone())));
         if let Some(vault) = self.vault {
@@ -70,33 +70,65 @@ impl Loops {
     }
 }
 
-async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+/// A part that has ended: its name, and why where it says so.
+struct Ended(&'static str, Result<()>);
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> Ended {
     part.await;
-    name
+    Ended(name, Ok(()))
 }
 
-/// Ends before it is told to where the log is not what was signed before; it has said so then.
-async fn signed(signer: Signer, head: watch::Receiver<Head>, stop: CancellationToken) {
-    if signer.run(head, stop.clone()).await.is_ok() {
+/// Ends before it is told to where the log is not what was signed before.
+async fn signed(signer: Signer, head: watch::Receiver<Head>, stop: CancellationToken) -> Ended {
+    let outcome = signer.run(head, stop.clone()).await;
+    if outcome.is_ok() {
         stop.cancelled().await;
     }
+    Ended("signer", outcome)
 }
 
 /// Waits for every part. One that ends before it is told to takes the server with it: half a server
-/// would look whole.
-async fn watch_over(mut tasks: JoinSet<&'static str>, stop: CancellationToken) -> Result<()> {
+/// would look whole. The first one to end is why.
+async fn watch_over(mut tasks: JoinSet<Ended>, stop: CancellationToken) -> Result<()> {
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
-        if stop.is_cancelled() && ended.is_ok() {
-            continue;
-        }
-        let what = ended.map_or_else(
-            |error| format!("a part of the server failed: {error}"),
-            |name| format!("the server's part '{name}' ended by itself"),
-        );
-        tracing::error!("{what}");
+        let problem = match ended {
+            Ok(Ended(_, Err(problem))) => problem,
+            Ok(_) if stop.is_cancelled() => continue,
+            Ok(Ended(name, Ok(()))) => {
+                Problem::internal(format!("the server's part '{name}' ended by itself"))
+            }
+            Err(error) => Problem::internal(format!("a part of the server failed: {error}")),
+        };
+        tracing::error!(%problem, "a part of the server ended, and the server with it");
         stop.cancel();
-        outcome = Err(Problem::internal(what));
+        outcome = outcome.and(Err(problem));
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ProblemKind;
+
+    #[tokio::test]
+    async fn the_first_part_to_end_says_why_the_server_did() {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let told = stop.clone();
+        tasks.spawn(named("broker", async move { told.cancelled().await }));
+        let altered = Problem::new(ProblemKind::LogAltered, "an entry was changed");
+        tasks.spawn(async move { Ended("signer", Err(altered)) });
+        let outcome = watch_over(tasks, stop.clone()).await.unwrap_err();
+        assert!(outcome.is(ProblemKind::LogAltered) && stop.is_cancelled(), "{outcome}");
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ends_before_it_is_told_to_ends_the_server() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(named("broker", async {}));
+        let outcome = watch_over(tasks, CancellationToken::new()).await.unwrap_err();
+        assert!(outcome.detail.contains("'broker' ended by itself"), "{outcome}");
+    }
 }

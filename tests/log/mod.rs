@@ -11,6 +11,7 @@ mod mutations;
 mod oracles;
 mod outages;
 pub mod published;
+mod recover;
 mod replicas;
 mod set_back;
 mod signing;
@@ -36,6 +37,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         kills::trials(peers),
         key_rotation::trials(peers),
         set_back::trials(peers),
+        recover::trials(peers),
         signing::trials(peers),
         witness::trials(peers),
         forwarder::trials(peers),

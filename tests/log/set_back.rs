@@ -75,6 +75,12 @@ async fn some_life(folder: &Path, config: &str) -> Result<()> {
     Ok(())
 }
 
+fn said_by(arguments: &[&str]) -> Result<String> {
+    let output = port_control(arguments)?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 async fn at_start() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let config = config(folder.path())?;
@@ -90,10 +96,13 @@ async fn at_start() -> Result<()> {
     let file = folder.path().join("port-control.toml").display().to_string();
     let refused = port_control(&["serve", "--config", &file])?;
     let said = String::from_utf8_lossy(&refused.stderr);
-    ensure!(!refused.status.success(), "it is served: {said}");
+    ensure!(refused.status.code() == Some(11), "it is served: {said}");
     ensure!(said.contains("the database was set back") && said.contains("log.pin"), "it says why: {said}");
-    // Without the pin there is nothing to know it by: what the pin is for.
-    fs::remove_file(folder.path().join("elsewhere/log.pin"))?;
+    let recover = ["recover", "--config", &file, "--reason", "yesterday's copy was put back"];
+    ensure!(said_by(&recover)?.contains("Do it with --yes"), "it says first what it would do");
+    ensure!(!port_control(&["serve", "--config", &file])?.status.success(), "and does nothing");
+    let said = said_by(&[&recover[..], &["--yes"]].concat())?;
+    ensure!(said.contains("log.before-1"), "the old pin is kept: {said}");
     some_life(folder.path(), &config).await
 }
 

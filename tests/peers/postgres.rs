@@ -44,6 +44,15 @@ impl Postgres {
         Ok(TestDatabase { url: url.into(), name, server: self.clone() })
     }
 
+    /// Copies a database that nobody is connected to.
+    pub async fn copy_database(&self, from: &TestDatabase) -> Result<TestDatabase> {
+        let name = super::unique("port-control-copy");
+        self.execute(&format!(r#"CREATE DATABASE "{name}" TEMPLATE "{}""#, from.name)).await?;
+        let mut url = Url::parse(&self.url)?;
+        url.set_path(&name);
+        Ok(TestDatabase { url: url.into(), name, server: self.clone() })
+    }
+
     /// Ends every connection to a database, as a failover would.
     pub async fn disconnect_all(&self, database: &TestDatabase) -> Result<()> {
         let name = &database.name;

@@ -29,6 +29,7 @@ pub const ACTIONS: &[&str] = &[
     "session.ended",
     "grant.began",
     "grant.ended",
+    "log.recovered",
 ];
 
 /// What the entries so far come to.
@@ -52,6 +53,10 @@ impl History {
         }
         if entry.action == "catalog.applied" {
             return self.applied(entry);
+        }
+        if entry.action == "log.recovered" {
+            self.people.values_mut().for_each(Somebody::recovered);
+            return Ok(());
         }
         let whom: Option<PersonId> = entry.subject.as_ref().and_then(|text| text.parse().ok());
         let is_open = !entry.forgotten.iter().any(|field| field == "payload");
@@ -120,6 +125,15 @@ impl History {
 impl Somebody {
     pub(super) fn new() -> Self {
         Self { status: PersonStatus::Active, groups: Vec::new(), sessions: Vec::new(), grants: Vec::new() }
+    }
+
+    /// The database was set back: nothing that was granted before holds.
+    fn recovered(&mut self) {
+        if self.status == PersonStatus::Active {
+            self.status = PersonStatus::Suspended;
+        }
+        self.sessions.clear();
+        self.grants.clear();
     }
 
     fn take(&mut self, entry: &Entry) -> Result<()> {

@@ -81,6 +81,7 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         | "request.approved"
         | "request.denied"
         | "request.decision-refused"
+        | "log.recovered"
         | "key.rotated"
         | "key.rewrapped"
         | "log.forwarding-set" => (Api, UPDATE),

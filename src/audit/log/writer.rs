@@ -551,7 +551,8 @@ fn refuse_set_back(known: &Head, found: &Head) -> Result<(), Problem> {
         ProblemKind::LogIncomplete,
         format!("the database was set back: this server has seen {known} entries of its log, and {found} are there"),
     )
-    .remedy("Nothing is recorded any more. Bring back the newest database; restart the servers then."))
+    .remedy("Nothing is recorded any more. Bring back the newest database and restart the servers; without \
+             it, stop them and go on by `port-control recover`."))
 }
 
 /// Whether all who did their work still wait; from here on, nobody who gives up can be certain.

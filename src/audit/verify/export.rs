@@ -143,17 +143,18 @@ impl ExportCheck {
         self.seen.pass(&self.tree)
     }
 
-    /// Reads the next line.
+    /// Reads the next line: an entry, with its index and its leaf, or nothing where that was the last line.
+    /// Whether the entry is in the tree is certain only after [`Self::finish`].
     ///
     /// # Errors
     /// `log-altered`, `log-incomplete`, with the index.
-    pub fn line(&mut self, text: &str) -> Result<()> {
+    pub fn line(&mut self, text: &str) -> Result<Option<(u64, Vec<u8>, Opened)>> {
         if self.ended {
             return Err(malformed("something follows its last line"));
         }
         if let Ok(end) = serde_json::from_str::<ExportEnd>(text) {
             self.ended = true;
-            return if end.entries == self.lines { Ok(()) } else { Err(cut_off(end.entries, self.lines)) };
+            return if end.entries == self.lines { Ok(None) } else { Err(cut_off(end.entries, self.lines)) };
         }
         let line: ExportLine = serde_json::from_str(text)
             .map_err(|_| malformed(&format!("line {} is no entry", self.lines + 2)))?;
@@ -162,7 +163,7 @@ impl ExportCheck {
             .map_err(|why| entry_altered(line.index, &why))?;
         self.counted.take(line.index, &opened, &[])?;
         self.lines += 1;
-        Ok(())
+        Ok(Some((line.index, line.leaf.into_bytes(), opened)))
     }
 
     /// Holds the entry's place against the tree.
