@@ -46,7 +46,11 @@ pub use serve::{Tls, serve};
 
 use crate::{
     access::{Gate, Requests},
-    audit::{Log, witness::WitnessPolicy},
+    audit::{
+        Log,
+        archive::{Archivist, Entries},
+        witness::WitnessPolicy,
+    },
     base::{Ambient, Config},
     broker::Broker,
     catalog::Catalog,
@@ -77,6 +81,10 @@ pub struct App {
     pub keys: Keys,
     /// The log.
     pub log: Log,
+    /// Entries of the log, wherever they lie.
+    pub entries: Entries,
+    /// Who moves old ones to the archive; nothing where there is none.
+    pub archivist: Option<Archivist>,
     /// Whose cosignatures make a checkpoint a witnessed one.
     pub witness_policy: Arc<WitnessPolicy>,
     /// The database.

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{
     Log,
+    archive::{Entries, Which},
     checkpoint::{Checkpoint, newest},
     forgotten::FORGOT,
     note::VerifierKey,
@@ -28,6 +29,7 @@ const AT_ONCE: u64 = 256;
 /// A bundle under way: lines of JSON, a piece at a time.
 pub struct Bundle {
     database: Database,
+    all: Entries,
     checkpoint: Checkpoint,
     header: Option<ExportHeader>,
     next: u64,
@@ -45,7 +47,7 @@ impl Bundle {
     /// `invalid-request` where the range is none of what was signed; `conflict` where nothing was signed
     /// yet; else what recording answers.
     pub async fn begin(
-        database: &Database,
+        (database, all): (&Database, Entries),
         log: &Log,
         permit: Permit,
         keys: &[VerifierKey],
@@ -69,7 +71,16 @@ impl Bundle {
             filter: json!({}),
             range: Some(range),
         });
-        Ok(Self { database: database.clone(), checkpoint, header, next: from, to, lines: 0, said: Some(to) })
+        Ok(Self {
+            database: database.clone(),
+            all,
+            checkpoint,
+            header,
+            next: from,
+            to,
+            lines: 0,
+            said: Some(to),
+        })
     }
 
     /// The next lines, each with its newline; nothing after the last.
@@ -90,19 +101,18 @@ impl Bundle {
     }
 
     async fn entries(&mut self) -> Result<String> {
-        let end = self.to.min(self.next + AT_ONCE);
-        let text = format!("{ROWS} WHERE e.idx >= $1 AND e.idx < $2 ORDER BY e.idx");
-        let rows = self.rows(text, self.next, end).await?;
+        let (rows, next) = self.all.next(&Which::All, self.next, self.to, AT_ONCE).await?;
         let mut lines = String::new();
         for row in &rows {
             lines.push_str(&entry(row, None, self.checkpoint.size)?);
         }
         self.lines += rows.len() as u64;
-        self.next = end;
+        self.next = next;
         Ok(lines)
     }
 
-    /// What says, behind the range, that something in it was forgotten; then the last line.
+    /// What says, behind the range, that something in it was forgotten, which stays in the database; then
+    /// the last line.
     async fn forgotten(&mut self, from: u64) -> Result<String> {
         let text = format!(
             "{ROWS} WHERE e.action = '{FORGOT}' AND e.idx >= $1 AND e.idx < $2 ORDER BY e.idx LIMIT {AT_ONCE}"
@@ -139,7 +149,7 @@ fn entry(row: &EntryRow, proof: Option<Vec<String>>, size: u64) -> Result<String
     line(&ExportLine { index: row.index(), leaf, openings: row.openings()?, proof })
 }
 
-async fn range(database: &Database, size: u64, from: u64, to: u64) -> Result<Range> {
+pub(super) async fn range(database: &Database, size: u64, from: u64, to: u64) -> Result<Range> {
     let mut tree = TreeReader::new(database, size);
     let left = tree.subtrees(&cover(0, from)).await?;
     let right = tree.subtrees(&cover(to, size)).await?;

@@ -92,6 +92,16 @@ pub async fn newest(database: &Database) -> Result<Option<String>> {
     Ok(found.map(|(note,)| note))
 }
 
+/// How large the log was that was signed last.
+///
+/// # Errors
+/// A problem of the database.
+pub(super) async fn newest_size(database: &Database) -> Result<u64> {
+    let found: Option<(i64,)> =
+        database.fetch_optional(sql("SELECT size FROM checkpoints ORDER BY size DESC LIMIT 1")).await?;
+    Ok(found.map_or(0, |(size,)| size.unsigned_abs()))
+}
+
 /// The checkpoint of exactly this size, as its note; nothing where none was signed.
 ///
 /// # Errors

@@ -8,11 +8,16 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Authority, Draft, Log, Unit, Work,
+    Authority, Log, Unit, Work,
+    archive::{
+        ARCHIVED, ArchivedRange, Archivist,
+        forget::{Wish, refuse_under_way},
+        no_archive, ranges,
+    },
     forgotten::{FORGOT, Forgotten, PSEUDONYM, Spans},
     opened::{Beside, EntryRow, Opened, ROWS},
     retention,
-    tile::as_i64,
+    tile::{WIDTH, as_i64},
 };
 use crate::{
     base::{Problem, Result, Timestamp, hex, ids::PersonId},
@@ -71,13 +76,20 @@ pub struct Forgetter {
     log: Log,
     keys: Keys,
     retention: Duration,
+    archivist: Option<Archivist>,
 }
 
 impl Forgetter {
     /// For the log of this database, of which nothing younger than `retention` is forgotten.
     #[must_use]
     pub fn new(database: Database, log: Log, keys: Keys, retention: Duration) -> Self {
-        Self { database, log, keys, retention }
+        Self { database, log, keys, retention, archivist: None }
+    }
+
+    /// With the archive that entries were moved to: she is forgotten there, too.
+    #[must_use]
+    pub fn with_archivist(self, archivist: Option<Archivist>) -> Self {
+        Self { archivist, ..self }
     }
 
     /// Walks on from the index `from`, to the next entries that name her, and takes from these. It may be
@@ -89,19 +101,67 @@ impl Forgetter {
         permit.expect(Action::Forget)?;
         let size = self.log.head().size;
         let pseudonym = pseudonym(&self.keys, whom.person);
-        let mut stretch = (from, size.min(from.saturating_add(STRETCH)));
+        let mut from = from;
         for _ in 0..STRETCHES {
-            if stretch.0 >= size {
+            if from >= size {
+                self.refuse_remains().await?;
                 return Ok(Walked { pseudonym, entries: 0, openings: 0, next: None });
             }
-            if let Some(first) = self.first_found(whom, stretch).await? {
-                stretch.0 = first;
-                let (entries, openings, next) = self.take_from(permit, whom, reason, stretch).await?;
+            let archived = ranges::next(&self.database, from).await?;
+            let end = size.min(from.saturating_add(STRETCH)).min(up_to(from, archived.as_ref()));
+            let wish = self.wish(whom, &pseudonym, reason);
+            let found = self.in_archive(&wish, from, archived.as_ref()).await?;
+            if let (false, Some(archivist)) = (found.is_empty(), &self.archivist) {
+                let (entries, openings) = archivist.forget(permit, &wish, found).await?;
+                return Ok(Walked { pseudonym, entries, openings, next: Some(from) });
+            }
+            let first = self.first_found(whom, (from, end)).await?;
+            if let Some(first) = first {
+                let (entries, openings, next) = self.take_from(permit, whom, reason, (first, end)).await?;
+                let next = if self.was_moved(from, archived.as_ref()).await? { from } else { next };
                 return Ok(Walked { pseudonym, entries, openings, next: Some(next) });
             }
-            stretch = (stretch.1, size.min(stretch.1 + STRETCH));
+            // What was moved to the archive meanwhile was seen in neither place.
+            if !self.was_moved(from, archived.as_ref()).await? {
+                from = end;
+            }
         }
-        Ok(Walked { pseudonym, entries: 0, openings: 0, next: Some(stretch.0) })
+        Ok(Walked { pseudonym, entries: 0, openings: 0, next: Some(from) })
+    }
+
+    async fn was_moved(&self, from: u64, before: Option<&ArchivedRange>) -> Result<bool> {
+        Ok(ranges::next(&self.database, from).await?.as_ref() != before)
+    }
+
+    /// What names her in the archived tile of entry `from`, where that lies in `range`.
+    async fn in_archive(
+        &self,
+        wish: &Wish<'_>,
+        from: u64,
+        range: Option<&ArchivedRange>,
+    ) -> Result<Vec<(u64, String)>> {
+        match (range.filter(|range| range.from <= from), &self.archivist) {
+            (None, _) => Ok(Vec::new()),
+            (Some(range), Some(archivist)) => archivist.naming(wish, from, range).await,
+            (Some(range), None) => Err(no_archive(range)),
+        }
+    }
+
+    fn wish<'w>(&self, whom: &'w Whom, pseudonym: &'w str, reason: &'w str) -> Wish<'w> {
+        Wish { whom, pseudonym, reason, retention: self.retention, before: self.before() }
+    }
+
+    /// Entries from then on stay as they are.
+    fn before(&self) -> Timestamp {
+        self.log.head().time.before(self.retention)
+    }
+
+    /// Whether nothing is under way that may still name her.
+    async fn refuse_remains(&self) -> Result<()> {
+        if let Some(archivist) = &self.archivist {
+            archivist.end_forgotten(None).await?;
+        }
+        refuse_under_way(&self.database).await
     }
 
     async fn take_from(
@@ -124,9 +184,7 @@ impl Forgetter {
 
     /// The first entry of a stretch that something is to be taken from.
     async fn first_found(&self, whom: &Whom, stretch: (u64, u64)) -> Result<Option<u64>> {
-        let age = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_millis(self.log.head().time.as_millis().saturating_sub(age));
-        let rows: Vec<EntryRow> = self.database.fetch_all(naming(whom, stretch, before)).await?;
+        let rows: Vec<EntryRow> = self.database.fetch_all(naming(whom, stretch, self.before())).await?;
         for row in &rows {
             if !to_forget(&row.open()?, whom).is_empty() {
                 return Ok(Some(row.index()));
@@ -139,6 +197,15 @@ impl Forgetter {
             }
             _ => None,
         })
+    }
+}
+
+/// Where a stretch from `from` on ends: archived entries are looked at by 256.
+fn up_to(from: u64, archived: Option<&ArchivedRange>) -> u64 {
+    match archived {
+        None => u64::MAX,
+        Some(range) if range.from <= from => (from / WIDTH + 1) * WIDTH,
+        Some(range) => range.from,
     }
 }
 
@@ -171,13 +238,14 @@ fn holding(text: &str) -> String {
 }
 
 /// Which fields name her, or are her words or somebody's about her.
-fn to_forget(opened: &Opened, whom: &Whom) -> Vec<String> {
+pub(super) fn to_forget(opened: &Opened, whom: &Whom) -> Vec<String> {
     let id = whom.person.to_string();
     let is = |field: &str| opened.field(field) == Some(id.as_str());
     let (is_actor, is_hers) = (is("actor"), is("actor") || is("subject"));
     let is_personal = is_hers && PERSONAL.iter().any(|start| opened.leaf.action.starts_with(start));
-    // What says that something was forgotten is what the log is verified with.
-    let stays = |field: &str| opened.leaf.action == FORGOT && matches!(field, "payload" | "resource");
+    // What says that something was forgotten or moved is what the log is verified with.
+    let is_proof = [FORGOT, ARCHIVED].contains(&opened.leaf.action.as_str());
+    let stays = |field: &str| is_proof && matches!(field, "payload" | "resource");
     let goes = |(field, value): &(&String, &String)| {
         !stays(field)
             && match field.as_str() {
@@ -236,7 +304,8 @@ impl Unit for Forget {
                 fields.entry(field).or_default().push(row.index());
             }
         }
-        self.record(work, fields)?;
+        let said = Forgotten { pseudonym: self.pseudonym.clone(), fields };
+        work.record(said.draft(&self.reason)?);
         let is_full = i64::try_from(rows.len()).is_ok_and(|n| n == AT_ONCE);
         let next = rows.last().filter(|_| is_full).map_or(self.stretch.1, |last| last.index() + 1);
         Ok((entries, openings, next))
@@ -244,18 +313,6 @@ impl Unit for Forget {
 }
 
 impl Forget {
-    fn record(&self, work: &mut Work<'_>, fields: BTreeMap<String, Spans>) -> Result<()> {
-        let forgotten = Forgotten { pseudonym: self.pseudonym.clone(), fields };
-        let serde_json::Value::Object(said) =
-            serde_json::to_value(forgotten).map_err(|e| Problem::internal(e.to_string()))?
-        else {
-            return Err(Problem::internal("what was forgotten is no object"));
-        };
-        let draft = Draft::act("log.forgot").resource(&self.pseudonym).reason(&self.reason);
-        work.record(said.into_iter().fold(draft, |draft, (name, value)| draft.with(&name, value)));
-        Ok(())
-    }
-
     /// The openings go, and the search columns say no more than what is left.
     async fn take_from(&self, work: &mut Work<'_>, row: &EntryRow, gone: &[String], by: u64) -> Result<()> {
         let mut openings = row.openings()?;

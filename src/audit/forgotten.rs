@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::opened::{Opened, entry_altered};
-use crate::base::Result;
+use super::{
+    Draft,
+    opened::{Opened, entry_altered},
+};
+use crate::base::{Problem, Result};
 
 /// What the entry about forgotten openings is called.
 pub const FORGOT: &str = "log.forgot";
@@ -27,6 +30,30 @@ impl Spans {
             Some((_, end)) if index <= *end => {}
             _ => self.0.push((index, index)),
         }
+    }
+
+    /// With all from `first` to before `end` besides, wherever they stand.
+    #[must_use]
+    pub fn with(mut self, first: u64, end: u64) -> Self {
+        let Some(mut last) = end.checked_sub(1).filter(|last| *last >= first) else { return self };
+        let mut low = first;
+        // Those that it meets or touches become one with it.
+        self.0.retain(|(from, to)| {
+            let meets = *from <= last.saturating_add(1) && low <= to.saturating_add(1);
+            if meets {
+                (low, last) = (low.min(*from), last.max(*to));
+            }
+            !meets
+        });
+        let at = self.0.partition_point(|(from, _)| *from < low);
+        self.0.insert(at, (low, last));
+        self
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The first index of these that `others` lacks.
@@ -86,6 +113,16 @@ pub struct Forgotten {
 }
 
 impl Forgotten {
+    /// The entry that says it.
+    pub(super) fn draft(&self, reason: &str) -> Result<Draft> {
+        let said = serde_json::to_value(self).map_err(|e| Problem::internal(e.to_string()))?;
+        let Value::Object(said) = said else {
+            return Err(Problem::internal("what was forgotten is no object"));
+        };
+        let draft = Draft::act(FORGOT).resource(&self.pseudonym).reason(reason);
+        Ok(said.into_iter().fold(draft, |draft, (name, value)| draft.with(&name, value)))
+    }
+
     /// What an entry says, where it is of this kind and its payload is there.
     #[must_use]
     pub fn said_by(opened: &Opened) -> Option<Self> {
@@ -119,6 +156,11 @@ impl Claims {
                 claim.instead.entry((*instead).to_owned()).or_insert(index);
             }
         }
+    }
+
+    /// Entries of which something was claimed that they were not heard of yet, the lowest first.
+    pub(super) fn pending(&self) -> Vec<u64> {
+        self.0.keys().copied().collect()
     }
 
     /// Holds what was claimed of the entry `by` against what it says.
@@ -185,6 +227,13 @@ mod tests {
             let (one, other) = (spans(&indices), spans(&others));
             let expected = indices.difference(&others).next().map(|index| u64::from(*index));
             prop_assert_eq!(one.first_beyond(&other), expected);
+            let one_by_one = indices.iter().fold(Spans::default(), |spans, index| {
+                spans.with(u64::from(*index), u64::from(*index) + 1)
+            });
+            prop_assert_eq!(&one_by_one, &one);
+            let (low, high) = (indices.first().copied().unwrap_or(0), others.last().copied().unwrap_or(0));
+            let between: std::collections::BTreeSet<u8> = others.iter().copied().chain(low..high).collect();
+            prop_assert_eq!(other.clone().with(u64::from(low), u64::from(high)), spans(&between));
             if !indices.is_empty() {
                 prop_assert_eq!(Spans::try_from(String::from(one.clone())), Ok(one));
             }

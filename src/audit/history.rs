@@ -4,18 +4,16 @@
 use serde_json::Value;
 
 use super::{
-    opened::{EntryRow, ROWS},
+    archive::Which,
     read::{Entry, NoteReading, Reader},
-    tile::as_i64,
 };
 use crate::{
     base::{Result, Timestamp},
     policy::{Action, Permit},
-    store::{Arg, Query},
 };
 
 /// Entries that are read at once.
-const AT_ONCE: i64 = 500;
+const AT_ONCE: u64 = 500;
 
 impl Reader {
     /// Records that the log is asked `question`. How many entries it had before.
@@ -41,32 +39,14 @@ impl Reader {
         until: Option<Timestamp>,
         mut take: impl FnMut(&Entry) -> Result<()> + Send,
     ) -> Result<()> {
-        let mut next = 0;
-        loop {
-            let rows: Vec<EntryRow> = self.database.fetch_all(page(actions, next, before, until)).await?;
+        let (wanted, mut next) = (Which::Acts(actions, until), 0);
+        while next < before {
+            let (rows, end) = self.entries.next(&wanted, next, before, AT_ONCE).await?;
             for row in &rows {
                 take(&Entry::new(row, &row.open()?)?)?;
             }
-            match rows.last() {
-                Some(last) if rows.len() as u64 == AT_ONCE.unsigned_abs() => next = last.index() + 1,
-                _ => return Ok(()),
-            }
+            next = end;
         }
+        Ok(())
     }
-}
-
-fn page(actions: &[&str], from: u64, before: u64, until: Option<Timestamp>) -> Query {
-    let mut args: Vec<Arg> = vec![as_i64(from).into(), as_i64(before).into(), AT_ONCE.into()];
-    args.push(until.map_or(i64::MAX, Timestamp::as_millis).into());
-    let mut names = Vec::with_capacity(actions.len());
-    for action in actions {
-        args.push((*action).into());
-        names.push(format!("${}", args.len()));
-    }
-    let names = names.join(", ");
-    let text = format!(
-        "{ROWS} WHERE e.idx >= $1 AND e.idx < $2 AND e.time <= $4 AND e.action IN ({names}) \
-         ORDER BY e.idx LIMIT $3"
-    );
-    Query::composed(text, args)
 }

@@ -4,6 +4,7 @@
 //! transaction, appends the entries in that order, commits once, and wakes everybody. So commit order
 //! is log order, a lone client pays one fdatasync, and a thousand share it.
 
+pub mod archive;
 pub mod bundle;
 pub mod checkpoint;
 mod claim;

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{
     Authority, Draft, Log, Unit, Work,
+    archive::{ArchivedRange, Entries, Which, ranges},
     checkpoint::Checkpoint,
     export::{Bound, Format},
-    forgotten::FORGOT,
     note::VerifierKey,
     opened::{EntryRow, Opened, ROWS},
     tile::{TreeReader, as_i64},
@@ -149,6 +149,28 @@ impl Filter {
         (terms.join(" AND "), args)
     }
 
+    /// As [`Self::condition`] has it, of a row that was read elsewhere; but for the words.
+    pub(super) fn lets_through(&self, row: &EntryRow) -> bool {
+        let equal = [
+            (&self.actor, Some(&row.actor)),
+            (&self.subject, row.subject.as_ref()),
+            (&self.application, row.application.as_ref()),
+            (&self.environment, row.environment.as_ref()),
+            (&self.secret, row.secret.as_ref()),
+            (&self.decision, Some(&row.decision)),
+            (&self.kind, Some(&row.kind)),
+            (&self.scope, row.scope.as_ref()),
+            (&self.request, row.request.as_ref()),
+        ];
+        let is_action = |action: &String| {
+            if action.ends_with('.') { row.action.starts_with(action) } else { row.action == *action }
+        };
+        equal.iter().all(|(wanted, found)| wanted.as_ref().is_none_or(|it| Some(it) == *found))
+            && self.action.as_ref().is_none_or(is_action)
+            && self.since.is_none_or(|since| row.time >= since.as_millis())
+            && self.until.is_none_or(|until| row.time < until.as_millis())
+    }
+
     fn words(&self) -> impl Iterator<Item = String> {
         self.reason.as_deref().unwrap_or("").split_whitespace().map(str::to_lowercase)
     }
@@ -254,6 +276,8 @@ impl Entry {
 /// A page of entries, the newest first.
 #[derive(Clone, Debug)]
 pub struct Page {
+    /// Entries of its time that lie in the archive: these were not looked at.
+    pub archived: Vec<ArchivedRange>,
     /// They.
     pub items: Vec<Entry>,
     /// Where the next page begins: entries before this index. Nothing where there are none.
@@ -286,6 +310,7 @@ impl Unit for NoteReading {
 pub struct Reader {
     pub(super) database: Database,
     pub(super) log: Log,
+    pub(super) entries: Entries,
     witnesses: Arc<WitnessPolicy>,
 }
 
@@ -293,7 +318,14 @@ impl Reader {
     /// A reader of this log.
     #[must_use]
     pub fn new(database: Database, log: Log) -> Self {
-        Self { database, log, witnesses: Arc::default() }
+        let entries = Entries::new(database.clone(), None);
+        Self { database, log, entries, witnesses: Arc::default() }
+    }
+
+    /// It reads entries wherever these are.
+    #[must_use]
+    pub fn with_entries(self, entries: Entries) -> Self {
+        Self { entries, ..self }
     }
 
     /// Its exports bear the cosignatures of these witnesses.
@@ -330,7 +362,19 @@ impl Reader {
         let rows = self.rows(filter, &range).await?;
         let is_full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
         let next = if is_full { rows.last().map(EntryRow::index) } else { Some(lowest) };
-        Ok(Page { items: read(filter, &rows)?, next: next.filter(|next| *next > 0) })
+        // Asked for last: what is moved meanwhile is said, too.
+        let archived = self.archived(filter, next.unwrap_or(0), before).await?;
+        Ok(Page { items: read(filter, &rows)?, next: next.filter(|next| *next > 0), archived })
+    }
+
+    /// Archived entries from `from` to before `before` that may be of the time that is asked for.
+    async fn archived(&self, filter: &Filter, from: u64, before: u64) -> Result<Vec<ArchivedRange>> {
+        let mut found = ranges::within(&self.database, from, before).await?;
+        found.retain(|range| {
+            filter.since.is_none_or(|since| range.newest >= since)
+                && filter.until.is_none_or(|until| range.oldest < until)
+        });
+        Ok(found)
     }
 
     /// Begins to follow the log: that is recorded. Answers with the index of the first entry to come.
@@ -401,8 +445,8 @@ impl Reader {
         let note = note_for_export(&self.database, &self.witnesses, now).await?.ok_or_else(nothing_signed)?;
         let checkpoint = Checkpoint::open_any(&note, keys)?;
         let state = ExportState::Header(note);
-        let database = self.database.clone();
-        Ok(Export { database, filter, format, checkpoint, next: 0, lines: 0, state })
+        let (database, entries) = (self.database.clone(), self.entries.clone());
+        Ok(Export { database, entries, filter, format, checkpoint, next: 0, lines: 0, state })
     }
 }
 
@@ -435,6 +479,7 @@ pub(crate) fn nothing_signed() -> Problem {
 /// An export under way: lines, a piece at a time.
 pub struct Export {
     database: Database,
+    entries: Entries,
     filter: Filter,
     format: Format,
     checkpoint: Checkpoint,
@@ -488,18 +533,9 @@ impl Export {
     }
 
     async fn entries(&mut self) -> Result<String> {
-        let (condition, mut args) = self.filter.condition();
         // What says that something was forgotten is always among them: it is verified with.
-        args.extend([as_i64(self.next).into(), as_i64(self.checkpoint.size).into(), as_i64(AT_ONCE).into()]);
-        let n = args.len();
-        let text = format!(
-            "{ROWS} WHERE (({condition}) OR e.action = '{FORGOT}') AND e.idx >= ${} AND e.idx < ${} \
-             ORDER BY e.idx LIMIT ${n}",
-            n - 2,
-            n - 1
-        );
-        let rows: Vec<EntryRow> = self.database.fetch_all(Query::composed(text, args)).await?;
-        let is_last = rows.len() as u64 != AT_ONCE;
+        let wanted = Which::FitOrForgot(&self.filter);
+        let (rows, next) = self.entries.next(&wanted, self.next, self.checkpoint.size, AT_ONCE).await?;
         let mut text = String::new();
         for row in &rows {
             if self.filter.fits(&row.open()?) {
@@ -507,10 +543,7 @@ impl Export {
                 self.lines += 1;
             }
         }
-        self.next = match rows.last() {
-            Some(last) if !is_last => last.index() + 1,
-            _ => self.checkpoint.size,
-        };
+        self.next = next;
         Ok(text)
     }
 

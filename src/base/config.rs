@@ -218,6 +218,45 @@ pub struct OutwardConfig {
     pub quorum: Option<usize>,
     /// Where its entries are sent.
     pub forward: Vec<ForwardConfig>,
+    /// Where its old entries are moved to; nothing: they stay.
+    pub archive: Option<ArchiveConfig>,
+}
+
+/// Where old entries are moved to.
+#[derive(Clone, Debug)]
+pub struct ArchiveConfig {
+    /// The place.
+    pub to: ArchivePlace,
+    /// How old they have to be; never less than they are kept from being forgotten.
+    pub after: Duration,
+}
+
+/// Where an archive lies. What is below it is the archive's alone.
+#[derive(Clone, Debug)]
+pub enum ArchivePlace {
+    /// In a folder that is there.
+    Folder(PathBuf),
+    /// In a bucket of S3, or of what speaks like it.
+    S3(Box<S3Config>),
+}
+
+/// A bucket and the way to it.
+#[derive(Clone, Debug)]
+pub struct S3Config {
+    /// The bucket.
+    pub bucket: String,
+    /// What every key begins with; may be empty.
+    pub prefix: String,
+    /// Its address where it is not Amazon's; https unless loopback.
+    pub endpoint: Option<Url>,
+    /// Its region.
+    pub region: String,
+    /// Who we are there.
+    pub access_key_id: String,
+    /// What proves it; read again whenever it is needed.
+    pub secret_access_key: Credential,
+    /// What belongs to temporary credentials; read again whenever it is needed.
+    pub session_token: Option<Credential>,
 }
 
 /// A witness (C2SP tlog-witness).

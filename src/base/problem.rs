@@ -111,6 +111,8 @@ problem_kinds! {
     ClusterUnavailable "cluster-unavailable" 503 1;
     /// The cluster refused or answered nonsense
     ClusterFault "cluster-fault" 502 1;
+    /// The archive of the log does not answer
+    ArchiveUnavailable "archive-unavailable" 503 1;
     /// The identity provider does not answer
     ProviderUnavailable "identity-provider-unavailable" 503 1;
     /// The identity provider answered nonsense

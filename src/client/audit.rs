@@ -9,6 +9,7 @@ use super::Client;
 use crate::{
     audit::{
         Checkpoint, VerifierKey,
+        archive::ArchivedRange,
         read::Entry,
         retention::Hold,
         verify::published::{Piece, PublishedCheck, no_piece},
@@ -27,6 +28,18 @@ pub struct AuditPage {
     /// Where the next page begins.
     #[serde(default)]
     pub next: Option<String>,
+    /// Entries that were not searched because they lie in an archive.
+    #[serde(default)]
+    pub archived: Vec<ArchivedRange>,
+}
+
+/// Entries that fit, and those that were not searched.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFound {
+    /// They, the oldest first.
+    pub items: Vec<Entry>,
+    /// Ranges that lie in an archive.
+    pub archived: Vec<ArchivedRange>,
 }
 
 /// How far forgetting a person has come.
@@ -77,22 +90,25 @@ impl Client {
         self.read(self.send(self.request_to(Method::GET, url)).await?).await
     }
 
-    /// All entries that fit, the oldest first.
+    /// All entries that fit, but for those that were archived.
     ///
     /// # Errors
     /// As [`Self::audit_entries`].
-    pub async fn audit_all(&self, query: &[(&str, &str)]) -> Result<Vec<Entry>> {
-        let (mut all, mut cursor) = (Vec::new(), None::<String>);
+    pub async fn audit_all(&self, query: &[(&str, &str)]) -> Result<AuditFound> {
+        let (mut found, mut cursor) = (AuditFound::default(), None::<String>);
         loop {
             let mut query = query.to_vec();
             query.push(("limit", "500"));
             query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
             let page = self.audit_entries(&query).await?;
-            all.extend(page.items);
+            found.items.extend(page.items);
+            let news = page.archived.into_iter().filter(|range| !found.archived.contains(range));
+            let news: Vec<ArchivedRange> = news.collect();
+            found.archived.extend(news);
             cursor = page.next;
             if cursor.is_none() {
-                all.reverse();
-                return Ok(all);
+                found.items.reverse();
+                return Ok(found);
             }
         }
     }

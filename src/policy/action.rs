@@ -96,6 +96,8 @@ actions! {
     Revoke "revoke";
     /// Send entries of the log on.
     Forward "forward";
+    /// Move old entries of the log to its archive, and end what was begun there.
+    Archive "archive";
     /// Begin the log, recover access, work on the server's own machine.
     Operate "operate";
 }

@@ -40,6 +40,8 @@ pub enum Service {
     Revocation,
     /// Sends entries of the log to where the configuration says.
     Forwarder,
+    /// Moves old entries of the log to its archive.
+    Archivist,
     /// The server's own machine: recovery, keys, the log's own entries.
     Operator,
 }
@@ -53,6 +55,7 @@ impl Service {
         Self::Broker,
         Self::Revocation,
         Self::Forwarder,
+        Self::Archivist,
         Self::Operator,
     ];
 
@@ -66,6 +69,7 @@ impl Service {
             Self::Broker => "broker",
             Self::Revocation => "revocation",
             Self::Forwarder => "forwarder",
+            Self::Archivist => "archivist",
             Self::Operator => "operator",
         }
     }

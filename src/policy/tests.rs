@@ -337,6 +337,21 @@ fn cases() -> Vec<Case> {
             Resource::Log,
             Some(No::NotCovered),
         ),
+        case("the archivist archives", service(Service::Archivist), A::Archive, Resource::Log, None),
+        case(
+            "the archivist forwards",
+            service(Service::Archivist),
+            A::Forward,
+            Resource::Log,
+            Some(No::NotCovered),
+        ),
+        case(
+            "the forwarder archives",
+            service(Service::Forwarder),
+            A::Archive,
+            Resource::Log,
+            Some(No::NotCovered),
+        ),
         case("the operator works", service(Service::Operator), A::Operate, Resource::Keys, None),
     ]
 }

@@ -15,7 +15,10 @@ use std::collections::BTreeMap;
 
 use self::unit::Recover;
 use crate::{
-    audit::Log,
+    audit::{
+        Log, leaf_hash,
+        tile::{WIDTH, hashes},
+    },
     base::{Problem, Result, ids::PersonId},
     policy::Permit,
     store::{Database, sql},
@@ -68,10 +71,10 @@ impl Recovery {
     pub async fn lost(&self, published: &Published) -> Result<BTreeMap<PersonId, Fate>> {
         let mut lost = BTreeMap::new();
         for said in published.said() {
-            let index = i64::try_from(said.index).unwrap_or(i64::MAX);
-            let query = sql("SELECT leaf FROM entries WHERE idx = $1").bind(index);
-            let here: Option<(Vec<u8>,)> = self.database.fetch_optional(query).await?;
-            if here.is_none_or(|(leaf,)| leaf != said.leaf) {
+            // Of an entry that was archived the hash alone is here.
+            let (tile, within) = (said.index / WIDTH, said.index % WIDTH);
+            let here = hashes(&self.database, 0, tile, within + 1).await?;
+            if here.and_then(|hashes| hashes.last().copied()) != Some(leaf_hash(&said.leaf)) {
                 said.add_to(&mut lost);
             }
         }

@@ -10,7 +10,8 @@ use crate::{
 /// What was found out about one dependency.
 #[derive(Debug, serde::Serialize)]
 pub struct Checked {
-    /// Which: `database`, `engine`, `log`, `provider NAME`, `cluster NAME`, `witness NAME`, `forward HOST`.
+    /// Which: `database`, `engine`, `log`, `provider NAME`, `cluster NAME`, `witness NAME`, `forward HOST`,
+    /// `archive PLACE`.
     pub dependency: String,
     /// What is to be said of it; at least one finding.
     pub findings: Vec<CheckFinding>,
@@ -106,7 +107,7 @@ async fn clusters(server: &Server) -> Vec<Checked> {
     }
 }
 
-/// Witnesses and places to forward to: where one is down, the server works all the same.
+/// Witnesses, places to forward to, and the archive: where one is down, the server works all the same.
 async fn outward(server: &Server) -> Vec<Checked> {
     let witnesses = server.loops.witnesses.check().await;
     let witnesses = witnesses.into_iter().map(|(name, said)| (format!("witness {name}"), said));
@@ -116,7 +117,11 @@ async fn outward(server: &Server) -> Vec<Checked> {
         Ok(message) => fine(&message),
         Err(problem) => CheckFinding { level: CheckLevel::Warning, ..failure(&problem) },
     };
-    witnesses.chain(forwards).map(|(what, said)| Checked::one(what, finding(said))).collect()
+    let mut archives = Vec::new();
+    if let Some(archivist) = &server.app.archivist {
+        archives.push((format!("archive {}", archivist.archive().name()), archivist.check().await));
+    }
+    witnesses.chain(forwards).chain(archives).map(|(what, said)| Checked::one(what, finding(said))).collect()
 }
 
 /// Whether a database that is set back would be noticed at the next start. That the log goes on from its

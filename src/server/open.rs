@@ -9,12 +9,13 @@ use crate::{
     api::App,
     audit::{
         Log, PinFile, Signer,
+        archive::{Archive, Archivist, ArchivistParts, Entries},
         forward::{Forwarder, ForwarderParts},
         witness::Witnesses,
     },
     base::{
         Ambient, Problem, ProblemKind, Result, Timestamp,
-        config::{Config, EngineConfig, MasterKeySource, WebhookConfig},
+        config::{ArchiveConfig, Config, EngineConfig, MasterKeySource, WebhookConfig},
     },
     broker::{self, Broker, Surroundings},
     catalog::Catalog,
@@ -61,6 +62,7 @@ pub(super) struct Loops {
     pub(super) signer: Signer,
     pub(super) witnesses: Witnesses,
     pub(super) forwarder: Forwarder,
+    pub(super) archivist: Option<Archivist>,
     pub(super) vault: Option<Arc<Vault>>,
 }
 
@@ -130,12 +132,9 @@ impl Server {
         );
         let revocation =
             Revocation::new(database.clone(), log.clone(), catalog.clone(), Arc::clone(&permits));
+        let (archivist, entries) = archive(&config, &database, &log, &ambient, &permits, &keys)?;
         let (witnesses, forwarder) = outward(&config, &database, &log, &ambient, &permits)?;
         let witness_policy = witnesses.policy();
-        let signer = signer(&config, &database, &ambient, &keys).await?;
-        if opening != Opening::Recover {
-            signer.check_pin().await?;
-        }
         let loops = Loops {
             expiry: Expiry::new(
                 database.clone(),
@@ -148,9 +147,10 @@ impl Server {
             broker: broker.clone(),
             sender: Sender::new(database.clone(), ambient.clone(), webhooks)?,
             secrets: secrets.clone(),
-            signer,
+            signer: signer(&config, opening, &database, &ambient, &keys).await?,
             witnesses,
-            forwarder,
+            forwarder: forwarder.with_entries(entries.clone()),
+            archivist: archivist.clone(),
             vault,
         };
         let app = App {
@@ -163,6 +163,8 @@ impl Server {
             secrets,
             keys,
             log,
+            entries,
+            archivist,
             witness_policy,
             database,
             ambient,
@@ -173,12 +175,48 @@ impl Server {
     }
 }
 
-/// What signs the log.
-async fn signer(config: &Config, database: &Database, ambient: &Ambient, keys: &Keys) -> Result<Signer> {
+/// What signs the log, once that has grown out of its pin.
+async fn signer(
+    config: &Config,
+    opening: Opening,
+    database: &Database,
+    ambient: &Ambient,
+    keys: &Keys,
+) -> Result<Signer> {
     let signer = Signer::with_keys(database.clone(), ambient.clone(), keys.clone(), &config.log.origin)
         .await?
         .pinned(config.log.pin.clone().map(PinFile::new));
+    if opening != Opening::Recover {
+        signer.check_pin().await?;
+    }
     Ok(signer)
+}
+
+/// Who moves old entries of the log to its archive, where there is one; and the way to all entries.
+fn archive(
+    config: &Config,
+    database: &Database,
+    log: &Log,
+    ambient: &Ambient,
+    permits: &Arc<dyn ServicePermits>,
+    keys: &Keys,
+) -> Result<(Option<Archivist>, Entries)> {
+    let Some(ArchiveConfig { to, after }) = &config.outward.archive else {
+        return Ok((None, Entries::new(database.clone(), None)));
+    };
+    let archive = Archive::open(to)?;
+    let entries = Entries::new(database.clone(), Some(archive.clone()));
+    let archivist = Archivist::new(ArchivistParts {
+        database: database.clone(),
+        log: log.clone(),
+        ambient: ambient.clone(),
+        permits: Arc::clone(permits),
+        keys: keys.clone(),
+        origin: config.log.origin.clone(),
+        archive,
+        after: *after,
+    });
+    Ok((Some(archivist), entries))
 }
 
 /// Whoever hears of the log from outside.

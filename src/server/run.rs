@@ -63,6 +63,9 @@ impl Loops {
         tasks.spawn(signed(self.signer, log.watch(), token.clone()));
         tasks.spawn(named("witnesses", self.witnesses.run(log.watch(), token.clone())));
         tasks.spawn(named("forwarder", self.forwarder.run(token.clone())));
+        if let Some(archivist) = self.archivist {
+            tasks.spawn(named("archivist", archivist.run(token.clone())));
+        }
         if let Some(vault) = self.vault {
             tasks.spawn(named("vault", async move { vault.run(token).await }));
         }

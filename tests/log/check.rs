@@ -88,12 +88,30 @@ impl CheckLog {
             )
             .await?;
         for row in &rows {
+            self.pass_archived(database, u64::try_from(row.idx)?).await?;
             self.take(row).with_context(|| format!("entry {}", self.size))?;
         }
         for (size, note) in signed {
             self.meet(u64::try_from(size)?, &note)?;
         }
         Ok(self.size)
+    }
+
+    /// Of entries that were archived the hashes are there, and nothing else of this reader's concern.
+    async fn pass_archived(&mut self, database: &Database, until: u64) -> Result<()> {
+        while self.size < until {
+            let place = i64::try_from(self.size)?;
+            let archived =
+                sql("SELECT first FROM log_archives WHERE first <= $1 AND next_entry > $1").bind(place);
+            let archived: Option<(i64,)> = database.fetch_optional(archived).await?;
+            archived.with_context(|| format!("entry {place} is neither here nor archived"))?;
+            let tile = sql("SELECT hashes FROM log_tiles WHERE level = 0 AND idx = $1").bind(place / 256);
+            let tile: Option<(Vec<u8>,)> = database.fetch_optional(tile).await?;
+            let (hashes, _) = tile.as_ref().context("no tile")?.0.as_chunks::<32>();
+            let at = usize::try_from(self.size % 256)?;
+            self.push(*hashes.get(at).context("a tile that is cut off")?);
+        }
+        Ok(())
     }
 
     fn take(&mut self, row: &NewEntry) -> Result<()> {
@@ -111,7 +129,12 @@ impl CheckLog {
             let found = port_control::base::hex::encode(&opening.commitment(&field));
             ensure!(commitments[&field] == found.as_str(), "{field} is not what was committed");
         }
-        let mut peak = (0, leaf_hash(&row.leaf));
+        self.push(leaf_hash(&row.leaf));
+        Ok(())
+    }
+
+    fn push(&mut self, leaf: Hash) {
+        let mut peak = (0, leaf);
         while let Some((height, left)) = self.peaks.pop_if(|(height, _)| *height == peak.0) {
             peak = (height + 1, node_hash(&left, &peak.1));
         }
@@ -119,7 +142,6 @@ impl CheckLog {
         let roots = self.peaks.iter().rev().map(|(_, root)| *root);
         self.roots.extend(roots.reduce(|right, left| node_hash(&left, &right)));
         self.size += 1;
-        Ok(())
     }
 
     /// Both trees are one, so the newer grew out of the older.

@@ -1,5 +1,6 @@
 //! The one way to write, under everything that can happen to it.
 
+mod archive;
 pub mod check;
 mod crashes;
 pub mod disk;
@@ -33,6 +34,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         outages::trials(peers),
         disk::trials(peers),
         forgetting::trials(peers),
+        archive::trials(peers),
         crashes::trials(peers),
         kills::trials(peers),
         key_rotation::trials(peers),

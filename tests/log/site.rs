@@ -26,7 +26,11 @@ pub struct Site {
 
 impl Site {
     pub async fn open(database: Database) -> Result<Self> {
-        let ambient = Ambient::system(Timestamp::EPOCH);
+        Self::open_in(database, Ambient::system(Timestamp::EPOCH)).await
+    }
+
+    /// At a time of the test's own.
+    pub async fn open_in(database: Database, ambient: Ambient) -> Result<Self> {
         let log = Log::open(database.clone(), ambient.clone(), Arc::new(RowsOfNow)).await?;
         let services = Arc::new(OwnServices::new(Arc::new(Policies::built_in()?), ambient.clone()));
         Ok(Self { database, log, ambient, services })

@@ -8,6 +8,7 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::reader;
 use crate::{
     access::reach::{ACTIONS, History, Reach, World, world_of_now},
     api::{App, Auth, Json},
@@ -73,7 +74,7 @@ async fn access(
     let at = asked.at.as_deref().map(|text| moment(text, now)).transpose()?;
     let application: Option<Name> =
         asked.application.as_deref().map(|text| text.parse().map_err(Problem::invalid)).transpose()?;
-    let reader = Reader::new(app.database.clone(), app.log.clone());
+    let reader = reader(&app);
     let question = json!({ "question": "access", "at": at, "application": asked.application });
     let entries = app
         .gate

@@ -60,7 +60,7 @@ async fn bundle(
     let bundle = app
         .gate
         .act(&caller, Action::ReadLog, Resource::Log, |permit| {
-            Bundle::begin(&app.database, &app.log, permit, &keys, range)
+            Bundle::begin((&app.database, app.entries.clone()), &app.log, permit, &keys, range)
         })
         .await?;
     let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];

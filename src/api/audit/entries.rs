@@ -7,10 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::Which;
+use super::{Which, reader};
 use crate::{
     api::{App, Auth, Json},
-    audit::read::{Entry, Reader},
+    audit::{archive::ArchivedRange, read::Entry},
     base::Problem,
     policy::{Action, Resource},
 };
@@ -26,6 +26,10 @@ pub struct Entries {
     items: Vec<Entry>,
     /// The cursor of the next page; null after the last.
     next: Option<String>,
+    /// Which entries of this page's stretch and time lie in an archive, and in which: these were not
+    /// searched. `/audit/v1/export` and `/audit/v1/bundle` read them, too.
+    #[schema(value_type = Vec<Object>)]
+    archived: Vec<ArchivedRange>,
 }
 
 /// What the log says, the newest first. That you asked is itself recorded.
@@ -47,7 +51,7 @@ async fn entries(
     which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<Entries>, Problem> {
     let Query(which) = which.map_err(|e| Problem::invalid(e.body_text()))?;
-    let reader = Reader::new(app.database.clone(), app.log.clone());
+    let reader = reader(&app);
     let limit = which.limit.unwrap_or(PAGE);
     let page = app
         .gate
@@ -57,7 +61,8 @@ async fn entries(
             reader.entries(permit, &filter, which.cursor, limit).await
         })
         .await?;
-    Ok(Json(Entries { items: page.items, next: page.next.map(|index| index.to_string()) }))
+    let next = page.next.map(|index| index.to_string());
+    Ok(Json(Entries { items: page.items, next, archived: page.archived }))
 }
 
 /// This endpoint.

@@ -11,13 +11,10 @@ use axum::{
 use futures::stream;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Which, verifiers};
+use super::{Which, reader, verifiers};
 use crate::{
     api::{App, Auth},
-    audit::{
-        export::Format,
-        read::{Export, Reader},
-    },
+    audit::{export::Format, read::Export},
     base::Problem,
     identity::Caller,
     policy::{Action, Resource},
@@ -47,7 +44,7 @@ async fn export(
 ) -> Result<Response, Problem> {
     let Query(which) = which.map_err(|e| Problem::invalid(e.body_text()))?;
     let format: Format = which.format.as_deref().map(str::parse).transpose()?.unwrap_or_default();
-    let reader = Reader::new(app.database.clone(), app.log.clone());
+    let reader = reader(&app);
     let (reader, keys) = (reader.with_witnesses(Arc::clone(&app.witness_policy)), verifiers(&app).await?);
     let export = app
         .gate

@@ -12,7 +12,7 @@ use futures::{Stream, stream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::Which;
+use super::{Which, reader};
 use crate::{
     api::{App, Auth, limits::Places},
     audit::{
@@ -95,6 +95,7 @@ impl Follower {
             body = String),
         (status = 400, description = "`invalid-request`"),
         (status = 403, description = "`denied`"),
+        (status = 409, description = "`conflict`: what comes after `Last-Event-ID` lies in an archive"),
         (status = 503, description = "`overloaded`"),
     )
 )]
@@ -107,7 +108,7 @@ async fn follow(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let Query(which) = which.map_err(|e| Problem::invalid(e.body_text()))?;
     let (last, place) = (last_seen(&headers)?, places.stream()?);
-    let (reader, log) = (Reader::new(app.database.clone(), app.log.clone()), app.log.watch());
+    let (reader, log) = (reader(&app), app.log.watch());
     let (filter, from) = app
         .gate
         .act(&caller, Action::ReadLog, Resource::Log, |permit| async {
@@ -116,7 +117,8 @@ async fn follow(
             Ok((filter, from))
         })
         .await?;
-    let next = last.map_or(from, |last| last + 1);
+    let next = last.map_or(from, |last| last.saturating_add(1));
+    app.entries.refuse_archived(next).await?;
     let follower = Follower { app, caller, reader, filter, log, next, found: VecDeque::new(), _place: place };
     Ok(Sse::new(stream::unfold(follower, Follower::next)).keep_alive(KeepAlive::default()))
 }

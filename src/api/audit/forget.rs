@@ -73,7 +73,8 @@ async fn forget(
     let found = app.identity.find_person(&permit, &address).await?;
     let whom = Whom { person: found.id, email: found.email, name: found.display_name };
     let retention = app.config.log.retention;
-    let forgetter = Forgetter::new(app.database.clone(), app.log.clone(), app.keys.clone(), retention);
+    let forgetter = Forgetter::new(app.database.clone(), app.log.clone(), app.keys.clone(), retention)
+        .with_archivist(app.archivist.clone());
     let mut permit = permit;
     let (since, mut from, mut entries, mut openings) = (Stopwatch::start(), body.from, 0, 0);
     loop {

@@ -26,7 +26,7 @@ use crate::{
     audit::{
         self, Checkpoint, VerifierKey,
         checkpoint::newest,
-        read::{Filter, nothing_signed},
+        read::{Filter, Reader, nothing_signed},
     },
     base::{Problem, Result, Timestamp},
     identity::PersonAddress,
@@ -70,6 +70,11 @@ impl LogReader {
 /// A problem of the database.
 pub async fn verifiers(app: &App) -> Result<Vec<VerifierKey>> {
     audit::verifiers(&app.keys, &app.config.log.origin).await
+}
+
+/// Who asks the log of this server.
+fn reader(app: &App) -> Reader {
+    Reader::new(app.database.clone(), app.log.clone()).with_entries(app.entries.clone())
 }
 
 /// The newest checkpoint, and its note.

@@ -109,6 +109,7 @@ async fn hashes(
         (status = 400, description = "`invalid-request`"),
         (status = 403, description = "`denied`"),
         (status = 404, description = "`not-found`: beyond what was signed"),
+        (status = 503, description = "`archive-unavailable`: they were moved, and the archive does not answer"),
     )
 )]
 async fn bundle(
@@ -117,8 +118,7 @@ async fn bundle(
     Path(path): Path<String>,
 ) -> Result<Response, Problem> {
     let (number, width) = within(&app, 0, &path).await?;
-    let first = number * WIDTH;
-    let leaves = tile::leaves(&app.database, first, first + width).await?;
+    let leaves = app.entries.leaves(number, width).await?;
     if leaves.len() as u64 != width {
         return Err(no_tile(&path));
     }

@@ -84,7 +84,9 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         | "log.recovered"
         | "key.rotated"
         | "key.rewrapped"
-        | "log.forwarding-set" => (Api, UPDATE),
+        | "log.forwarding-set"
+        | "log.archiving"
+        | "log.archived" => (Api, UPDATE),
         "secret.deleted" | "secret.destroyed" | "request.cancelled" | "request.expired"
         | "request.withdrawn" | "log.forgot" | "log.released" | "log.key-retired" => (Api, DELETE),
         right => return right.parse::<Action>().ok().map(wanted),

@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::target::Target;
 use crate::{
     audit::{
-        opened::{EntryRow, ROWS, entry_altered},
-        tile::{TreeReader, as_i64},
+        archive::{Entries, Which},
+        opened::{EntryRow, entry_altered},
+        tile::TreeReader,
         verify::ExportLine,
         witness::Stored,
     },
     base::{Problem, Result, hex},
     policy::{Action, Permit},
-    store::{Database, Query},
+    store::Database,
 };
 
 /// Where a batch ends, in bytes; one entry is always in it.
@@ -63,7 +64,11 @@ pub(super) struct Wanted<'a> {
 ///
 /// # Errors
 /// `log-altered` where an entry does not fit what lies beside it: nothing from there on is sent.
-pub(super) async fn read(permit: Permit, database: &Database, wanted: &Wanted<'_>) -> Result<Option<Batch>> {
+pub(super) async fn read(
+    permit: Permit,
+    (database, entries): (&Database, &Entries),
+    wanted: &Wanted<'_>,
+) -> Result<Option<Batch>> {
     permit.expect(Action::Forward)?;
     let Wanted { target, checkpoint, first, .. } = *wanted;
     let bound = wanted.planned.unwrap_or(first + LOOKED_THROUGH).min(checkpoint.size);
@@ -71,41 +76,39 @@ pub(super) async fn read(permit: Permit, database: &Database, wanted: &Wanted<'_
         return Ok(None);
     }
     let limit = if wanted.planned.is_some() { bound - first } else { target.limit() };
-    let rows = rows(database, target, first..bound, limit).await?;
+    let rows = rows(entries, target, first..bound, limit).await?;
     let is_cut = rows.len() as u64 == limit;
     let mut end = if is_cut { rows.last().map_or(bound, |row| row.index() + 1) } else { bound };
     if wanted.planned.is_some() {
         end = bound;
     }
-    let (mut lines, mut entries) = (String::new(), 0);
+    let (mut lines, mut count) = (String::new(), 0);
     for row in &rows {
         let line = line(database, target, checkpoint.size, row).await?;
-        if wanted.planned.is_none() && entries > 0 && lines.len() + line.len() > LONGEST {
+        if wanted.planned.is_none() && count > 0 && lines.len() + line.len() > LONGEST {
             end = row.index();
             break;
         }
         lines.push_str(&line);
-        entries += 1;
+        count += 1;
     }
     let body = header(wanted, end)? + &lines;
-    Ok(Some(Batch { first, end, entries, body }))
+    Ok(Some(Batch { first, end, entries: count, body }))
 }
 
 async fn rows(
-    database: &Database,
+    entries: &Entries,
     target: &Target,
     range: std::ops::Range<u64>,
     limit: u64,
 ) -> Result<Vec<EntryRow>> {
-    let (condition, mut args) = target.filter.condition();
-    args.extend([as_i64(range.start).into(), as_i64(range.end).into(), as_i64(limit).into()]);
-    let n = args.len();
-    let text = format!(
-        "{ROWS} WHERE {condition} AND e.idx >= ${} AND e.idx < ${} ORDER BY e.idx LIMIT ${n}",
-        n - 2,
-        n - 1
-    );
-    Ok(database.fetch_all(Query::composed(text, args)).await?)
+    let (wanted, mut rows, mut next) = (Which::Fit(&target.filter), Vec::new(), range.start);
+    while next < range.end && (rows.len() as u64) < limit {
+        let (more, end) = entries.next(&wanted, next, range.end, limit - rows.len() as u64).await?;
+        rows.extend(more);
+        next = end;
+    }
+    Ok(rows)
 }
 
 fn header(wanted: &Wanted<'_>, end: u64) -> Result<String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{batch::Batch, target::Target};
 use crate::{
-    audit::tile::as_i64,
+    audit::{archive::ranges, tile::as_i64},
     base::{Result, Timestamp},
     store::{Database, sql},
 };
@@ -55,7 +55,12 @@ pub(super) async fn lag(database: &Database, next: u64, size: u64, now: Timestam
     }
     let query = sql("SELECT time FROM entries WHERE idx = $1").bind(as_i64(next));
     let oldest: Option<(i64,)> = database.fetch_optional(query).await?;
-    let age = oldest.map_or(Duration::ZERO, |(time,)| now.since(Timestamp::from_millis(time)));
+    let oldest = match oldest {
+        Some((time,)) => Some(Timestamp::from_millis(time)),
+        // It was archived before it could be sent.
+        None => ranges::next(database, next).await?.map(|range| range.oldest),
+    };
+    let age = oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
     Ok(Lag { entries: size - next, age })
 }
 

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     audit::{
         Log,
+        archive::Entries,
         outward::{PATIENCE, Turn, client, pause, said_by},
         witness::{Stored, newest},
     },
@@ -53,6 +54,7 @@ pub struct ForwarderParts<'a> {
 /// Sends signed entries on.
 pub struct Forwarder {
     database: Database,
+    entries: Entries,
     log: Log,
     ambient: Ambient,
     permits: Arc<dyn ServicePermits>,
@@ -82,7 +84,14 @@ impl Forwarder {
         let ForwarderParts { database, log, ambient, permits, origin, config } = parts;
         let targets = config.iter().map(Target::new).collect::<Result<Vec<_>>>()?;
         let holder = ambient.uuid().to_string();
-        Ok(Self { database, log, ambient, permits, origin, targets, client: client()?, holder })
+        let entries = Entries::new(database.clone(), None);
+        Ok(Self { database, entries, log, ambient, permits, origin, targets, client: client()?, holder })
+    }
+
+    /// It sends entries wherever these are.
+    #[must_use]
+    pub fn with_entries(self, entries: Entries) -> Self {
+        Self { entries, ..self }
     }
 
     /// Sends what is signed, until `stop`. A batch that is under way then has a few seconds left; where it
@@ -182,7 +191,7 @@ impl Forwarder {
     async fn read(&self, target: &Target, checkpoint: &Stored, cursor: &Cursor) -> Result<Option<Batch>> {
         let (first, planned) = (cursor.next(), cursor.planned());
         let wanted = Wanted { target, origin: &self.origin, checkpoint, first, planned };
-        batch::read(self.permit()?, &self.database, &wanted).await
+        batch::read(self.permit()?, (&self.database, &self.entries), &wanted).await
     }
 
     async fn deliver(&self, target: &Target, batch: &Batch, cursor: &Cursor) -> Result<Passed> {

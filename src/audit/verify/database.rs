@@ -4,11 +4,13 @@ use super::{Counted, Recount, Report, incomplete, no_entry, recount::Waypoints};
 use crate::{
     audit::{
         Hash,
+        archive::{ARCHIVED, ArchivedRange, ranges},
         checkpoint::Checkpoint,
+        forgotten::Spans,
         leaf_hash,
         note::VerifierKey,
-        opened::{EntryRow, ROWS, entry_altered},
-        tile::{WIDTH, altered, as_i64},
+        opened::{EntryRow, Opened, ROWS, entry_altered},
+        tile::{self, WIDTH, altered, as_i64},
     },
     base::{Result, hex},
     store::{Database, Query, sql},
@@ -16,6 +18,8 @@ use crate::{
 
 /// Entries that are read at once.
 const AT_ONCE: u64 = 1024;
+/// How often the log is walked at most where entries move to an archive meanwhile.
+const TRIES: u32 = 4;
 
 #[derive(sqlx::FromRow)]
 struct Sizes {
@@ -26,12 +30,25 @@ struct Sizes {
 }
 
 /// Verifies the whole log of a database: indices without a gap, each leaf, each opening, each search
-/// column, each tile, the head, and every checkpoint that `key` signed.
+/// column, each tile, the head, and every checkpoint that one of `keys` signed. Of entries that an entry
+/// says were archived, the tiles are what is verified here.
 ///
 /// # Errors
 /// `log-altered` or `log-incomplete`, with the index, what was expected and what was found; else a
 /// problem of the database.
 pub async fn check_database(database: &Database, keys: &[VerifierKey]) -> Result<Report> {
+    for _ in 1..TRIES {
+        let archived = ranges::all(database).await?;
+        let outcome = walk(database, keys, &archived).await;
+        // What moves to the archive meanwhile looks as if it were missing.
+        if ranges::all(database).await? == archived {
+            return outcome;
+        }
+    }
+    walk(database, keys, &ranges::all(database).await?).await
+}
+
+async fn walk(database: &Database, keys: &[VerifierKey], archived: &[ArchivedRange]) -> Result<Report> {
     // Checkpoints first: what is signed meanwhile is of a larger log.
     let checkpoints = checkpoints(database, keys).await?;
     let sizes = sizes(database).await?;
@@ -44,12 +61,19 @@ pub async fn check_database(database: &Database, keys: &[VerifierKey]) -> Result
         waypoints: Waypoints::new(checkpoints),
         counted: Counted::default(),
         newest_time: i64::MIN,
+        rows: 0,
         beside: 0,
+        archived: ranges::spans(archived),
+        said: Spans::default(),
         signed,
     };
     pass.waypoints.pass(&pass.tree)?;
     while pass.tree.size() < size {
-        pass.chunk(size.min(pass.tree.size() + AT_ONCE)).await?;
+        let (first, bound) = (pass.tree.size(), size.min(pass.tree.size() + AT_ONCE));
+        match archived.iter().find(|range| range.to > first) {
+            Some(range) if range.from <= first => pass.archived_tile(first / WIDTH).await?,
+            next => pass.chunk(next.map_or(bound, |range| range.from.min(bound))).await?,
+        }
     }
     pass.finish(&sizes).await
 }
@@ -75,6 +99,16 @@ async fn sizes(database: &Database) -> Result<Sizes> {
     found.ok_or_else(|| incomplete("the log has lost its head row".to_owned()))
 }
 
+/// The range that an entry says was archived: from the first to before the second.
+fn archived_by(opened: &Opened) -> Option<(u64, u64)> {
+    if opened.leaf.action != ARCHIVED {
+        return None;
+    }
+    let payload = opened.payload().ok()?;
+    let number = |name: &str| payload.get(name).and_then(serde_json::Value::as_u64);
+    Some((number("from")?, number("to")?))
+}
+
 /// One walk over the log.
 struct Pass<'d> {
     database: &'d Database,
@@ -84,7 +118,12 @@ struct Pass<'d> {
     waypoints: Waypoints,
     counted: Counted,
     newest_time: i64,
+    /// Rows of entries, and of openings.
+    rows: i64,
     beside: i64,
+    /// Entries that the database says were archived, and those of which an entry says so.
+    archived: Spans,
+    said: Spans,
     signed: u64,
 }
 
@@ -103,8 +142,31 @@ impl Pass<'_> {
         if self.tree.size() < end { Err(no_entry(self.tree.size())) } else { Ok(()) }
     }
 
+    /// A tile whose entries were moved. Some rows stay: what says that something was forgotten or moved.
+    async fn archived_tile(&mut self, number: u64) -> Result<()> {
+        let first = number * WIDTH;
+        let gone =
+            || incomplete(format!("tile {number} of level 0 is not there, and its entries were archived"));
+        let hashes = tile::hashes(self.database, 0, number, WIDTH).await?.ok_or_else(gone)?;
+        let text = format!("{ROWS} WHERE e.idx >= $1 AND e.idx < $2 ORDER BY e.idx");
+        let query = Query::composed(text, vec![as_i64(first).into(), as_i64(first + WIDTH).into()]);
+        let rows: Vec<EntryRow> = self.database.fetch_all(query).await?;
+        let mut rows = rows.iter().peekable();
+        for (index, hash) in (first..).zip(hashes) {
+            match rows.next_if(|row| row.index() == index) {
+                Some(row) => self.entry(row).await?,
+                None => self.leaf(hash).await?,
+            }
+        }
+        Ok(())
+    }
+
     async fn entry(&mut self, row: &EntryRow) -> Result<()> {
         let opened = row.open()?;
+        if let Some((from, to)) = archived_by(&opened) {
+            self.said = std::mem::take(&mut self.said).with(from, to);
+        }
+        self.rows += 1;
         if opened.leaf.time < self.newest_time {
             return Err(entry_altered(row.index(), "it is older than the one before it"));
         }
@@ -112,7 +174,10 @@ impl Pass<'_> {
         self.beside += i64::from(row.body.is_some());
         let columns = [("actor", Some(row.actor.as_str())), ("subject", row.subject.as_deref())];
         self.counted.take(row.index(), &opened, &columns)?;
-        let leaf = leaf_hash(&row.leaf);
+        self.leaf(leaf_hash(&row.leaf)).await
+    }
+
+    async fn leaf(&mut self, leaf: Hash) -> Result<()> {
         self.tree.push(leaf);
         self.waypoints.pass(&self.tree)?;
         self.tile(leaf).await
@@ -174,7 +239,7 @@ impl Pass<'_> {
             self.compare_tile(level, index, open).await?;
         }
         let root = self.tree.root();
-        let (size, beside) = (as_i64(self.tree.size()), self.beside);
+        let beside = self.beside;
         let checkpoints = self.waypoints.end(&self.tree)?;
         if sizes.root != root {
             return Err(altered(format!(
@@ -183,8 +248,14 @@ impl Pass<'_> {
                 hex::encode(&sizes.root)
             )));
         }
-        if sizes.entries != size {
-            return Err(altered(format!("{} entries lie beyond the head of the log", sizes.entries - size)));
+        if sizes.entries != self.rows {
+            return Err(altered(format!(
+                "{} entries lie beyond the head of the log",
+                sizes.entries - self.rows
+            )));
+        }
+        if let Some(index) = self.archived.first_beyond(&self.said) {
+            return Err(entry_altered(index, "it is not there, and no entry says that it was archived"));
         }
         self.counted.refuse_missing()?;
         if sizes.openings != beside {
@@ -193,6 +264,7 @@ impl Pass<'_> {
         self.counted.claims.end()?;
         let Counted { present, forgotten, missing, .. } = self.counted;
         let size = self.tree.size();
-        Ok(Report { size, root: hex::encode(&root), checkpoints, present, forgotten, missing })
+        let archived = size - self.rows.unsigned_abs();
+        Ok(Report { size, root: hex::encode(&root), checkpoints, present, forgotten, missing, archived })
     }
 }

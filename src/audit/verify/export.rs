@@ -220,11 +220,11 @@ impl ExportCheck {
         self.counted.refuse_missing()?;
         let Counted { present, forgotten, missing, .. } = self.counted;
         let root = hex::encode(&self.checkpoint.root);
-        Ok(Report { size: self.lines, root, checkpoints: 1, present, forgotten, missing })
+        Ok(Report { size: self.lines, root, checkpoints: 1, present, forgotten, missing, archived: 0 })
     }
 }
 
-fn proof_of(line: &ExportLine) -> Option<Vec<Hash>> {
+pub(super) fn proof_of(line: &ExportLine) -> Option<Vec<Hash>> {
     let hashes = line.proof.as_ref()?.iter();
     hashes.map(|text| hex::decode(text).and_then(|bytes| bytes.try_into().ok())).collect()
 }

@@ -1,6 +1,7 @@
 //! Verifying: recomputes the log leaf by leaf, and says what exactly is wrong. It shares no code with
 //! appending but the hash.
 
+pub mod archive;
 mod database;
 mod export;
 pub mod published;
@@ -31,6 +32,9 @@ pub struct Report {
     pub forgotten: u64,
     /// Openings that are not there, and nothing says why.
     pub missing: u64,
+    /// Entries that lie in an archive: of these, the hashes alone were verified.
+    #[serde(default)]
+    pub archived: u64,
 }
 
 fn incomplete(detail: String) -> Problem {

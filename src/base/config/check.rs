@@ -1,5 +1,6 @@
 //! From what is written to what is meant: everything that could not work or would not be safe is a finding.
 
+mod archive;
 mod outward;
 
 use std::{
@@ -120,8 +121,10 @@ impl Check<'_> {
         let providers = self.providers(raw.providers);
         let clusters = self.clusters(raw.clusters);
         let webhooks = self.webhooks(raw.webhooks);
-        let outward = self.outward(&mut raw.log);
+        let mut outward = self.outward(&mut raw.log);
+        let archive = raw.log.archive.take();
         let log = self.log(raw.log, public_url.as_ref());
+        outward.archive = archive.and_then(|it| self.archive(it, log.retention));
         let sessions = self.sessions(&raw.sessions);
         if raw.contact.trim().is_empty() {
             self.wrong(&["contact"], "'contact' is empty", "Say whom someone without access can ask.");

@@ -17,6 +17,15 @@ const OF_VAULT: &[(&str, &[&str])] = &[
     ("VAULT_TOKEN", &["engine", "vault", "auth", "token"]),
 ];
 
+/// The same for what the tools of S3 call things.
+const OF_S3: &[(&str, &[&str])] = &[
+    ("AWS_ENDPOINT_URL", &["log", "archive", "endpoint"]),
+    ("AWS_REGION", &["log", "archive", "region"]),
+    ("AWS_ACCESS_KEY_ID", &["log", "archive", "access_key_id"]),
+    ("AWS_SECRET_ACCESS_KEY", &["log", "archive", "secret_access_key"]),
+    ("AWS_SESSION_TOKEN", &["log", "archive", "session_token"]),
+];
+
 /// Lays the variables over the tree. Sections are separated by two underscores; an item of a list is
 /// meant by its index or its name: `PORT_CONTROL_PROVIDERS__KEYCLOAK__CLIENT_SECRET`.
 pub(super) fn lay_over(root: &mut Node, env: &BTreeMap<String, String>, findings: &mut Vec<Finding>) {
@@ -31,6 +40,28 @@ pub(super) fn lay_over(root: &mut Node, env: &BTreeMap<String, String>, findings
     }
     if root.get("engine").and_then(|it| it.get("vault")).is_some() {
         of_vault(root, env);
+    }
+    let archive = root.get("log").and_then(|it| it.get("archive"));
+    if archive.and_then(|it| it.get("to")).and_then(Node::text).is_some_and(|to| to.starts_with("s3:")) {
+        of_s3(root, env);
+    }
+}
+
+fn of_s3(root: &mut Node, env: &BTreeMap<String, String>) {
+    let has = |root: &Node, key: &str| root.get("log").and_then(|it| it.get("archive")?.get(key)).is_some();
+    // One set of credentials: a token of the environment does not belong to a key of the file.
+    let has_own =
+        ["access_key_id", "secret_access_key_file", "secret_access_key"].iter().any(|key| has(root, key));
+    for (variable, path) in OF_S3 {
+        let Some(value) = env.get(*variable).filter(|it| !it.is_empty()) else { continue };
+        let key = path[path.len() - 1];
+        let is_credential = !["endpoint", "region"].contains(&key);
+        if has(root, key) || (is_credential && has_own) {
+            continue;
+        }
+        let path: Vec<String> = path.iter().map(|&it| it.to_owned()).collect();
+        // The path leads through sections alone, so there is always a place for it.
+        let _ = set(root, &path, variable_node(variable, value));
     }
 }
 

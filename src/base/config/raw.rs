@@ -7,8 +7,17 @@ use serde::{Deserialize, Deserializer};
 use crate::base::{Name, SecretValue};
 
 /// Keys that hold a credential itself: the environment may set them, the file may not.
-pub(super) const CREDENTIALS: &[&str] =
-    &["client_secret", "passphrase", "password", "secret", "secret_id", "token", "master_key"];
+pub(super) const CREDENTIALS: &[&str] = &[
+    "client_secret",
+    "passphrase",
+    "password",
+    "secret",
+    "secret_access_key",
+    "secret_id",
+    "session_token",
+    "token",
+    "master_key",
+];
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -165,6 +174,22 @@ pub(super) struct RawLog {
     pub(super) witness_policy: Option<RawWitnessPolicy>,
     #[serde(default)]
     pub(super) forward: Vec<RawForward>,
+    pub(super) archive: Option<RawArchive>,
+}
+
+/// `[log.archive]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawArchive {
+    pub(super) to: String,
+    pub(super) after: Option<String>,
+    pub(super) endpoint: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) access_key_id: Option<String>,
+    pub(super) secret_access_key_file: Option<String>,
+    pub(super) secret_access_key: Option<Hidden>,
+    pub(super) session_token_file: Option<String>,
+    pub(super) session_token: Option<Hidden>,
 }
 
 /// `[[log.witnesses]]`.

@@ -258,3 +258,50 @@ fn witnesses_and_places_to_forward_to_are_read() {
     );
     refused(&format!("{SMALL}{}", forward.replace("http:", "ftp:")), &[], &["this is not https"]);
 }
+
+#[test]
+fn an_archive_is_a_folder_or_a_bucket_and_takes_nothing_too_young() {
+    let folder = "[log.archive]\nto = \"file:///var/archive\"\n";
+    let archive = |text: &str, env: &[(&str, &str)]| {
+        parse(&format!("{SMALL}{text}"), env).unwrap().outward.archive.unwrap()
+    };
+    let found = archive(folder, &[("AWS_ACCESS_KEY_ID", "not for a folder")]);
+    assert!(matches!(&found.to, ArchivePlace::Folder(path) if path == Path::new("/var/archive")));
+    assert_eq!(found.after, Duration::from_hours(400 * 24));
+    let bucket = "[log.archive]\nto = \"s3://bucket/some/prefix/\"\nafter = \"500d\"\n";
+    let theirs = [
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIA1"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ("AWS_SESSION_TOKEN", "hunter2"),
+        ("AWS_ENDPOINT_URL", "https://minio.example.com"),
+    ];
+    let found = archive(bucket, &theirs);
+    assert!(!format!("{found:?}").contains("hunter2"));
+    let ArchivePlace::S3(s3) = found.to else { panic!("no bucket") };
+    assert_eq!(
+        (s3.bucket.as_str(), s3.prefix.as_str(), s3.region.as_str()),
+        ("bucket", "some/prefix", "eu-central-1")
+    );
+    assert_eq!(s3.secret_access_key.read().unwrap().expose(), b"hunter2");
+    assert!(s3.session_token.is_some() && s3.endpoint.is_some());
+    let ours = "access_key_id = \"ours\"\nsecret_access_key_file = \"key\"\nregion = \"us-east-1\"\n";
+    let ArchivePlace::S3(s3) = archive(&format!("{bucket}{ours}"), &theirs).to else { panic!("no bucket") };
+    assert_eq!((s3.access_key_id.as_str(), s3.region.as_str()), ("ours", "us-east-1"));
+    assert!(s3.session_token.is_none(), "another's token does not belong to our key");
+    let wrong = [
+        (format!("{folder}after = \"399d\"\n"), "before `[log] retention` is over"),
+        (format!("{folder}after = \"soon\"\n"), "no length of time"),
+        (format!("{folder}region = \"us-east-1\"\n"), "no endpoint"),
+        (folder.replace("file:///var/archive", "/var/archive"), "no place for an archive"),
+        (folder.replace("file:///var/archive", "file:///"), "no place for an archive"),
+        (folder.replace("file:///var/archive", "ftp://x/y"), "no place for an archive"),
+        (format!("{bucket}{}", ours.replace("region", "#")), "'region' is missing"),
+        (format!("{bucket}{ours}endpoint = \"http://minio.example.com\"\n"), "this is not https"),
+        (format!("{bucket}{}", ours.replace("_file", "")), "is a credential"),
+    ];
+    for (text, message) in wrong {
+        let found = findings(&format!("{SMALL}{text}"), &[]);
+        assert!(found.iter().any(|it| it.contains(message)), "{text}: {found:#?}");
+    }
+}

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{FilterArgs, borrowed};
+use super::{FilterArgs, borrowed, say_archived};
 use crate::{
-    audit::read::Entry,
+    audit::{archive::ArchivedRange, read::Entry},
     base::Result,
     cli::{
         Context, DONE, Table,
@@ -42,6 +42,7 @@ impl Command {
             return follow(context, &client, &filter).await;
         }
         let (mut entries, mut next): (Vec<Entry>, Option<String>) = (Vec::new(), None);
+        let mut archived: Vec<ArchivedRange> = Vec::new();
         loop {
             let left = self.limit - u32::try_from(entries.len()).unwrap_or(self.limit).min(self.limit);
             if left == 0 {
@@ -52,12 +53,16 @@ impl Command {
             query.extend(next.take().map(|cursor| ("cursor", cursor)));
             let page = client.audit_entries(&borrowed(&query)).await?;
             entries.extend(page.items);
+            archived.extend(page.archived);
             next = page.next;
             if next.is_none() {
                 break;
             }
         }
         context.output.show(&entries, |entries| table(entries))?;
+        archived.sort_by_key(|range| range.from);
+        archived.dedup();
+        say_archived(&archived);
         if next.is_some() && !context.output.is_json() {
             note(&format!("There are older ones; see more with --limit {}.", self.limit.saturating_mul(10)));
         }

@@ -12,8 +12,11 @@ mod witness;
 
 use clap::{Args, Subcommand};
 
-use super::Context;
-use crate::base::{Problem, Result, Timestamp};
+use super::{Context, output::note};
+use crate::{
+    audit::archive::ArchivedRange,
+    base::{Problem, Result, Timestamp},
+};
 
 /// A day, in milliseconds.
 const DAY: i64 = 86_400_000;
@@ -117,6 +120,17 @@ pub(super) fn end_of(text: &str) -> Result<Timestamp> {
     let time: Timestamp = text.parse().map_err(Problem::invalid)?;
     let is_day = !text.contains(['T', 't', ' ']);
     Ok(if is_day { Timestamp::from_millis(time.as_millis() + DAY) } else { time })
+}
+
+/// Says which entries were not searched.
+fn say_archived(archived: &[ArchivedRange]) {
+    for ArchivedRange { from, to, archive, oldest, newest } in archived {
+        note(&format!(
+            "Not searched: entries {from} to {} of {oldest} to {newest}, which lie in the archive {archive}; \
+             `portctl audit export` reads them, too.",
+            to - 1
+        ));
+    }
 }
 
 /// Borrowed, as the client takes it.

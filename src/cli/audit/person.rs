@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::{FilterArgs, borrowed};
+use super::{FilterArgs, borrowed, say_archived};
 use crate::{
     audit::read::Entry,
     base::{Result, Timestamp, ids::SessionId},
@@ -65,7 +65,7 @@ impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         let client = context.client()?;
         let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
-        let mut her = self.person.clone();
+        let (mut her, mut archived) = (self.person.clone(), Vec::new());
         for (actor, subject) in [(Some(&self.person), None), (None, Some(&self.person))] {
             let filter = FilterArgs {
                 actor: actor.cloned(),
@@ -75,16 +75,21 @@ impl Command {
                 ..FilterArgs::default()
             };
             let found = client.audit_all(&borrowed(&filter.query()?)).await?;
+            archived.extend(found.archived);
             if let Some(id) = found
+                .items
                 .first()
                 .and_then(|it| if actor.is_some() { it.actor.clone() } else { it.subject.clone() })
             {
                 her = id;
             }
-            entries.extend(found.into_iter().map(|entry| (entry.index, entry)));
+            entries.extend(found.items.into_iter().map(|entry| (entry.index, entry)));
         }
         let life = Life::of(&her, entries.into_values().collect());
         context.output.tell(&life, Life::to_text)?;
+        archived.sort_by_key(|range| range.from);
+        archived.dedup();
+        say_archived(&archived);
         if life.entries.is_empty() {
             note("The log has no entry by her or about her in that time.");
         }

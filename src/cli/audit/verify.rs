@@ -1,5 +1,6 @@
 //! `portctl audit verify`
 
+mod archive;
 mod published;
 
 use std::{
@@ -40,7 +41,7 @@ pub struct Command {
     /// entries are read.
     #[arg(long, value_name = "URL", group = "what")]
     url: Option<ServerUrl>,
-    /// The same files in a folder, as a mirror or an archive has them.
+    /// The same files in a folder, as a mirror has them; or an archive, which is verified range by range.
     #[arg(long, value_name = "FOLDER", group = "what")]
     dir: Option<PathBuf>,
     /// A bundle: a range of the log in one file.
@@ -100,6 +101,15 @@ impl Command {
             let (verified, range) = verify_file(file, &keys, since, policy.as_ref())?;
             context.output.tell(&verified, |verified| say_export(verified, range))?;
             want(verified.witnessed.as_ref())?;
+        } else if let Some(archive) = self.dir.as_deref().map(archive::Folder::open).transpose()?.flatten() {
+            if since.is_some() || policy.is_some() {
+                return Err(Problem::invalid(
+                    "an archive shows neither a checkpoint that you kept nor witnesses",
+                )
+                .remedy("Leave --since and --witness out; verify the log itself for these, with --url."));
+            }
+            let verified = archive.verify(&known_keys(context, given).await?)?;
+            context.output.tell(&verified, archive::say)?;
         } else {
             let verified = match published::At::new(context, self.url, self.dir)? {
                 None => verify_server(context, given, since, policy).await?,

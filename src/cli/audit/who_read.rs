@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::{FilterArgs, borrowed};
+use super::{FilterArgs, borrowed, say_archived};
 use crate::{
     audit::read::Entry,
     base::{Problem, Result, SecretRef, Timestamp},
@@ -57,11 +57,12 @@ impl Command {
         let since: Option<Timestamp> =
             self.since.as_deref().map(|text| text.parse().map_err(Problem::invalid)).transpose()?;
         // From the beginning, whatever is asked: which version is the newest has to be known.
-        let entries = context.client()?.audit_all(&borrowed(&filter.query()?)).await?;
+        let found = context.client()?.audit_all(&borrowed(&filter.query()?)).await?;
         let target = self.secret.to_string();
-        let about: Vec<&Entry> = entries.iter().filter(|entry| is_about(entry, &target)).collect();
+        let about: Vec<&Entry> = found.items.iter().filter(|entry| is_about(entry, &target)).collect();
         let knowers = knowers(&about, since);
         context.output.show(&knowers, |knowers| table(knowers))?;
+        say_archived(&found.archived);
         if about.iter().any(|entry| entry.kind != "act" && entry.kind != "denial") {
             note("Its values live in Vault: whoever reads them there directly is outside of this log.");
         }

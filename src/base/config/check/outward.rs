@@ -22,7 +22,7 @@ impl Check<'_> {
             );
         }
         let forward = self.forward(std::mem::take(&mut raw.forward));
-        OutwardConfig { witnesses, quorum, forward }
+        OutwardConfig { witnesses, quorum, forward, archive: None }
     }
 
     fn witnesses(&mut self, raw: Vec<RawWitness>) -> Vec<WitnessConfig> {
