@@ -24,7 +24,8 @@ use object_store::{
 use port_control::{
     audit::{
         Signer, VerifierKey,
-        archive::{Archive, Archivist, ArchivistParts, Stepped},
+        archive::{Archive, Archivist, ArchivistParts, Entries, Stepped},
+        forward::{Forwarder, ForwarderParts},
         verifiers,
         verify::{
             Report,
@@ -42,11 +43,12 @@ use port_control::{
     keys::{Keys, MasterKey},
     store::{Query, sql},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::site::Site;
 use crate::{
-    peers::Peers,
-    support::{Given, on_each_database, program::write_private},
+    peers::{Peers, wait_for},
+    support::{Given, house::BOUND, on_each_database, program::write_private, siem::Siem},
 };
 
 const ORIGIN: &str = "example.com/log";
@@ -60,6 +62,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_each_database(peers, "log::nothing_under_a_hold_is_archived", held),
         on_each_database(peers, "log::archiving_that_is_broken_off_goes_on", broken_off),
         on_each_database(peers, "log::a_hold_that_comes_in_between_is_kept", held_in_between),
+        on_each_database(peers, "log::archived_entries_are_forwarded_to_a_new_address", forwarded),
         on_each_database(peers, "log::a_changed_byte_of_an_archive_is_found", changed),
     ]
     .into_iter()
@@ -169,10 +172,10 @@ const ENTRIES: &str = "SELECT CAST(count(*) AS BIGINT) FROM entries";
 const OPENINGS: &str = "SELECT CAST(count(*) AS BIGINT) FROM openings";
 const OPEN: &str = "SELECT CAST(count(*) AS BIGINT) FROM intents WHERE state = 'open'";
 
-type Files = BTreeMap<String, Vec<u8>>;
+pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// Every file of a folder, by its path in there.
-fn files(folder: &FilePath) -> Result<Files> {
+pub fn files(folder: &FilePath) -> Result<Files> {
     let (mut found, mut open) = (Files::new(), vec![folder.to_owned()]);
     while let Some(path) = open.pop() {
         for entry in fs::read_dir(path)? {
@@ -188,7 +191,7 @@ fn files(folder: &FilePath) -> Result<Files> {
     Ok(found)
 }
 
-fn check_archive(files: &Files, keys: &[VerifierKey]) -> Result<ArchiveReport, Problem> {
+pub fn check_archive(files: &Files, keys: &[VerifierKey]) -> Result<ArchiveReport, Problem> {
     let read = |path: &str| files.get(path).cloned().ok_or_else(|| Problem::not_found(path.to_owned()));
     let mut ranges: Vec<(u64, u64)> = files.keys().filter_map(|path| Manifest::range_of(path)).collect();
     ranges.sort_unstable();
@@ -464,6 +467,37 @@ async fn held_in_between(given: Given) -> Result<()> {
     yard.release(hold).await?;
     ensure!(yard.step().await? == Stepped::Done, "now it goes");
     ensure!(yard.check_archive().await?.entries == 256);
+    Ok(())
+}
+
+/// A receiver that is new gets the log from its first entry on, wherever that lies by now.
+async fn forwarded(given: Given) -> Result<()> {
+    let mut yard = Yard::open(given).await?;
+    yard.grow(600).await?;
+    yard.clock.advance(AFTER + DAY);
+    yard.grow(1).await?;
+    ensure!(yard.step().await? == Stepped::Done && yard.count(ENTRIES).await? < 200, "512 moved");
+    yard.sign().await?;
+    crate::peers::http(None)?;
+    let (siem, stop) = (Siem::start().await?, CancellationToken::new());
+    let archive = Archive::open(&ArchivePlace::Folder(yard.folder.clone()))?;
+    let config = siem.config(&[]);
+    let forwarder = Forwarder::new(ForwarderParts {
+        database: yard.site.database.clone(),
+        log: yard.site.log.clone(),
+        ambient: yard.site.ambient.clone(),
+        permits: yard.site.permits(),
+        origin: ORIGIN.to_owned(),
+        config: std::slice::from_ref(&config),
+    })?;
+    let forwarder = forwarder.with_entries(Entries::new(yard.site.database.clone(), Some(archive)));
+    let running = tokio::spawn(forwarder.run(stop.clone()));
+    let all_taken = async || siem.taken().is_ok_and(|taken| taken.len() >= 603).then_some(());
+    wait_for("603 entries were forwarded", BOUND, all_taken).await?;
+    stop.cancel();
+    running.await?;
+    let indices: Vec<u64> = siem.taken()?.iter().map(|line| line.index).collect();
+    ensure!(indices.iter().copied().eq(0..indices.len() as u64), "in order, none left out: {indices:?}");
     Ok(())
 }
 

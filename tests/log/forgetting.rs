@@ -26,7 +26,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
 }
 
 /// Lena left; what she did and what was said of her is in the log.
-async fn left(house: &House, ada: &Person) -> Result<Person> {
+pub async fn left(house: &House, ada: &Person) -> Result<Person> {
     let (lena, omar) = (house.example("lena").await?, house.example("omar").await?);
     let wish = json!({ "action": "reveal", "at": "reports/production", "for": "1h", "reason": "my INC-123" });
     let request = house.post(&lena, "/api/v1/requests", &wish).await?.done()?;
@@ -49,7 +49,7 @@ async fn left(house: &House, ada: &Person) -> Result<Person> {
     Ok(lena)
 }
 
-async fn forget(house: &House, ada: &Person, lena: &Person) -> Result<Value> {
+pub async fn forget(house: &House, ada: &Person, lena: &Person) -> Result<Value> {
     let path = format!("/audit/v1/people/{}/forget", lena.id);
     let (mut from, mut openings) = (0, 0);
     loop {

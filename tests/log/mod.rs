@@ -1,6 +1,7 @@
 //! The one way to write, under everything that can happen to it.
 
 mod archive;
+mod archived;
 pub mod check;
 mod crashes;
 pub mod disk;
@@ -35,6 +36,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         disk::trials(peers),
         forgetting::trials(peers),
         archive::trials(peers),
+        archived::trials(peers),
         crashes::trials(peers),
         kills::trials(peers),
         key_rotation::trials(peers),

@@ -31,9 +31,12 @@ pub struct Published {
 
 impl Published {
     pub async fn new(given: &Given) -> Result<Self> {
-        let house =
-            House::open_differently(given, Differently { public_log: true, ..Differently::default() })
-                .await?;
+        Self::new_with(given, Differently::default()).await
+    }
+
+    /// The same, with something that differs; its log is public.
+    pub async fn new_with(given: &Given, differently: Differently) -> Result<Self> {
+        let house = House::open_differently(given, Differently { public_log: true, ..differently }).await?;
         let aya = house.example("aya").await?;
         let token = SecretValue::from(aya.token.clone());
         let ambient = Ambient::system(Timestamp::EPOCH);

@@ -10,8 +10,8 @@ use port_control::{
     base::{
         SecretValue,
         config::{
-            AdministratorGroup, Config, Credential, EngineConfig, LogConfig, MasterKeySource, OutwardConfig,
-            ProviderConfig, SessionConfig,
+            AdministratorGroup, ArchiveConfig, ArchivePlace, Config, Credential, EngineConfig, LogConfig,
+            MasterKeySource, OutwardConfig, ProviderConfig, SessionConfig,
         },
         ids::{PersonId, SessionId},
     },
@@ -38,6 +38,8 @@ pub struct Differently {
     pub public_log: bool,
     /// What one caller may take up.
     pub limits: Limits,
+    /// Whether old entries move to the folder `archive`: at once, when they are told to.
+    pub archive: bool,
 }
 
 /// A running server. Ends with this value.
@@ -138,7 +140,7 @@ impl House {
         let http = http(None)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let server = Server::open(config(given, address, differently.public_log)?, Opening::Serve).await?;
+        let server = Server::open(config(given, address, differently)?, Opening::Serve).await?;
         let app = Arc::clone(&server.app);
         let stop = CancellationToken::new();
         let idp = DevIdp::new(DevPerson::seeded(), issuer(address).parse()?, app.ambient.clone())?;
@@ -301,7 +303,16 @@ fn issuer(address: SocketAddr) -> String {
     format!("http://{address}/idp")
 }
 
-fn config(given: &Given, address: SocketAddr, public_log: bool) -> Result<Config> {
+fn archive(given: &Given, differently: Differently) -> Result<Option<ArchiveConfig>> {
+    if !differently.archive {
+        return Ok(None);
+    }
+    let folder = given.folder.path().join("archive");
+    fs::create_dir_all(&folder)?;
+    Ok(Some(ArchiveConfig { to: ArchivePlace::Folder(folder), after: Duration::ZERO }))
+}
+
+fn config(given: &Given, address: SocketAddr, differently: Differently) -> Result<Config> {
     let key = given.folder.path().join("master-key");
     if !key.exists() {
         write_private(&key, BASE64.encode(&[7; 32]).as_bytes())?;
@@ -336,10 +347,10 @@ fn config(given: &Given, address: SocketAddr, public_log: bool) -> Result<Config
         log: LogConfig {
             pin: None,
             origin: "port-control.invalid/web".to_owned(),
-            public: public_log,
+            public: differently.public_log,
             retention: Duration::ZERO,
         },
-        outward: OutwardConfig::default(),
+        outward: OutwardConfig { archive: archive(given, differently)?, ..OutwardConfig::default() },
         sessions: SessionConfig { idle: Duration::from_hours(12), absolute: Duration::from_hours(24) },
     })
 }
