@@ -60,7 +60,7 @@ async fn signed(house: &House) -> Result<String> {
 }
 
 /// The configuration of a house, with a pin that holds this note.
-async fn pinned(house: &House, given: &Given, note: &str) -> Result<Config> {
+fn pinned(house: &House, given: &Given, note: &str) -> Result<Config> {
     let mut config = (*house.app.config).clone();
     let pin = given.folder.path().join("log.pin");
     fs::write(&pin, note)?;
@@ -95,7 +95,7 @@ async fn set_back(given: Given) -> Result<()> {
     let export = house.get(&cast.aya, "/audit/v1/export?action=person.").await?.text;
     let bundle = house.get(&cast.aya, "/audit/v1/bundle").await?.text;
     let note = signed(&house).await?;
-    let config = pinned(&house, &yesterday, &note).await?;
+    let config = pinned(&house, &yesterday, &note)?;
     house.close().await?;
 
     let refused = Server::open(config.clone(), Opening::Serve).await.err().context("it is served")?;
@@ -185,7 +185,7 @@ async fn whole(given: Given) -> Result<()> {
     let house = House::open(&given).await?;
     let dana = house.example("dana").await?;
     let note = signed(&house).await?;
-    let config = pinned(&house, &given, &note).await?;
+    let config = pinned(&house, &given, &note)?;
     house.close().await?;
     let refused = recover(config, &wish(vec![], true)).await.expect_err("nothing was set back");
     ensure!(refused.is(ProblemKind::Conflict), "{refused}");

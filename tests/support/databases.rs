@@ -49,17 +49,14 @@ impl Given {
     /// A copy of it as it is now, while nobody has it open: what a backup would be.
     pub async fn copy(&self) -> Result<Self> {
         let mut copy = Self::sqlite(Arc::clone(&self.peers))?;
-        match &self.postgres {
-            Some(database) => {
-                let server = self.peers.postgres.as_ref().context("PostgreSQL was not started")?;
-                let copied = server.copy_database(database).await?;
-                copy.url.clone_from(&copied.url);
-                copy.postgres = Some(copied);
-            }
-            None => {
-                let name = "port-control.db";
-                std::fs::copy(self.folder.path().join(name), copy.folder.path().join(name))?;
-            }
+        if let Some(database) = &self.postgres {
+            let server = self.peers.postgres.as_ref().context("PostgreSQL was not started")?;
+            let copied = server.copy_database(database).await?;
+            copy.url.clone_from(&copied.url);
+            copy.postgres = Some(copied);
+        } else {
+            let name = "port-control.db";
+            std::fs::copy(self.folder.path().join(name), copy.folder.path().join(name))?;
         }
         Ok(copy)
     }
