@@ -9,6 +9,7 @@ mod recover_access;
 mod rotate_key;
 mod run;
 mod serve;
+mod started;
 mod vault_policy;
 
 use std::path::Path;

@@ -28,6 +28,7 @@ pub async fn serve(config: Config) -> Result<()> {
         Problem::new(ProblemKind::InvalidConfiguration, format!("{listen} cannot be listened on: {error}"))
             .remedy("Name another address: `listen`.")
     })?;
+    server.record_start().await?;
     let router = api::router(server.app.clone());
     tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "ready");
     server.run(listener, router, tls, stop_on_signal()?).await

@@ -19,6 +19,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let mut trials = on_postgres(peers, "log::connections_that_are_cut_lose_nothing", cut);
     if peers.postgres.is_some() {
         trials.push(trial("log::postgres_that_is_paused_is_bounded_and_heals", paused));
+        trials.push(trial("log::abuse_37_failing_over_to_a_standby_that_lags_is_refused", failed_over));
         trials.push(trial("log::postgres_that_is_killed_loses_nothing_and_heals", killed));
     }
     trials
@@ -131,5 +132,33 @@ async fn killed() -> Result<()> {
         healed(&site).await?;
         check_answers(&site, &answers).await?;
     }
+    Ok(())
+}
+
+/// A standby that lags takes over while writers write: what it lacks was acknowledged, so nothing is done
+/// on it any more, by the processes that know better.
+async fn failed_over() -> Result<()> {
+    let (mut server, site) = torment().await?;
+    server.keep_standby().await?;
+    healed(&site).await?;
+    let failing = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        server.fail_over().await
+    };
+    let (answers, failed) = tokio::join!(load(&site, "failing", Duration::from_secs(5)), failing);
+    failed?;
+    let answers = answers?;
+    let set_back = |problem: &Problem| problem.is(ProblemKind::LogIncomplete);
+    ensure!(answers.iter().any(|(_, it)| it.is_ok()), "nothing was lost");
+    ensure!(answers.iter().any(|(_, it)| it.as_ref().is_err_and(set_back)), "nobody noticed");
+    for (name, answer) in &answers {
+        ensure!(!site.has(name).await?, "{name} is there: {answer:?}");
+        ensure!(answer.as_ref().err().is_none_or(|it| is_bounded(it) || set_back(it)), "{answer:?}");
+    }
+    let (answer, took) = site.timed("later").await;
+    ensure!(answer.is_err_and(|it| set_back(&it)) && took < ANSWERED, "it goes on being refused");
+    let log = super::check::walk(&site.database).await?;
+    ensure!(log.iter().any(|entry| entry.payload["name"] == "before"), "what the standby has is whole");
+    ensure!(log.iter().all(|entry| entry.payload["name"] != "later"), "nothing was added to it");
     Ok(())
 }

@@ -82,6 +82,7 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         | "request.denied"
         | "request.decision-refused"
         | "log.recovered"
+        | "server.started"
         | "key.rotated"
         | "key.rewrapped"
         | "log.forwarding-set"

@@ -1,7 +1,7 @@
 //! The rows of the log: its head, its entries, and the batches by which a commit is found again.
 
 use crate::{
-    audit::{Edge, entry::Sealed},
+    audit::{Edge, entry::Sealed, tree::leaf_hash},
     base::{Problem, ProblemKind, Result, Timestamp, ids::BatchId},
     store::{
         Arg, StoreError, WriteTx,
@@ -16,9 +16,11 @@ use super::Head;
 const REMEMBERED: u64 = 1 << 18;
 /// How often older ones are removed, in entries.
 const PRUNED_EVERY: u64 = 1 << 10;
-/// How many rows one statement inserts at most. Smaller numbers are powers of two, so that few
-/// statements have to be prepared.
+/// How many rows one statement inserts at most. All numbers are powers of two, so that few statements have
+/// to be prepared.
 const ROWS_AT_ONCE: usize = 256;
+/// Down to so many rows, half of what is left is inserted, and the other half made ready meanwhile.
+const ROWS_AT_LEAST: usize = 64;
 
 /// Locks the head and reads it.
 pub(super) async fn take_head(tx: &mut WriteTx) -> Result<(Edge, Head), Problem> {
@@ -52,19 +54,63 @@ pub(super) async fn begin_empty(tx: &mut WriteTx, empty: &Head) -> Result<(), St
     Ok(())
 }
 
-/// Appends entries, the first at `first`.
-pub(super) async fn append(tx: &mut WriteTx, first: u64, sealed: &[Sealed]) -> Result<(), StoreError> {
-    let mut done = 0;
-    while done < sealed.len() {
-        let left = sealed.len() - done;
-        let count = ROWS_AT_ONCE.min(1 << left.ilog2());
-        let first = first + done as u64;
-        let rows = &sealed[done..done + count];
-        tx.insert(ENTRIES, 13, entries_rows(first, rows)).await?;
-        tx.insert(OPENINGS, 2, openings_rows(first, rows)?).await?;
-        done += count;
+/// Appends so many entries at the edge, which grows by them. `make` hands over the next ones, of a number
+/// that it is told; it is asked for them while the database takes in those before. Whether all were there:
+/// where `make` has none, nothing more is appended.
+pub(super) async fn append(
+    tx: &mut WriteTx,
+    edge: &mut Edge,
+    count: usize,
+    mut make: impl FnMut(usize) -> Option<Vec<Sealed>>,
+) -> Result<bool, StoreError> {
+    let mut left = count;
+    let mut ready = |edge: &mut Edge| -> Result<Option<Ready>, StoreError> {
+        let next = at_once(left);
+        left -= next;
+        make(next).map(|rows| Ready::new(edge, &rows)).transpose()
+    };
+    let mut next = ready(edge)?;
+    while let Some(rows) = next {
+        if rows.is_empty() {
+            return Ok(true);
+        }
+        let (written, following) = tokio::join!(rows.insert(tx), async { ready(edge) });
+        written?;
+        next = following?;
     }
-    Ok(())
+    Ok(false)
+}
+
+/// How many of those that are left are inserted next.
+fn at_once(left: usize) -> usize {
+    let half = (left / 2).max(ROWS_AT_LEAST).min(left);
+    if half == 0 { 0 } else { ROWS_AT_ONCE.min(1 << half.ilog2()) }
+}
+
+/// Rows that are ready to be inserted.
+struct Ready {
+    entries: Vec<Arg>,
+    openings: Vec<Arg>,
+}
+
+impl Ready {
+    fn new(edge: &mut Edge, rows: &[Sealed]) -> Result<Self, StoreError> {
+        let first = edge.size();
+        for row in rows {
+            edge.push(leaf_hash(&row.leaf));
+        }
+        Ok(Self { entries: entries_rows(first, rows), openings: openings_rows(first, rows)? })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    async fn insert(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        tx.insert(ENTRIES, 13, self.entries).await?;
+        tx.insert(OPENINGS, 2, self.openings).await?;
+        Ok(())
+    }
 }
 
 const ENTRIES: &str = "INSERT INTO entries (idx, leaf, time, kind, action, decision, actor, subject, \

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     audit::{
-        entry::{Sealed, seal},
-        tree::leaf_hash,
+        Edge,
+        entry::{Draft, Sealed, seal},
         unit::{Authority, FactsOfNow, Work},
     },
     base::{Ambient, Problem, ProblemKind, Result, Timestamp, ids::BatchId, time::Stopwatch},
@@ -341,16 +341,15 @@ impl Writer {
         let (mut edge, from) = rows::take_head(&mut tx).await?;
         refuse_set_back(&self.head.borrow(), &from)?;
         let now = self.ambient.now().max(from.time);
-        let (sealed, done) = match self.run_together(&mut tx, batch, (now, from.size)).await? {
-            Some(sealed) => (sealed, (0..batch.jobs.len()).collect()),
-            None => self.run_apart(&mut tx, batch, (now, from.size)).await?,
+        let done = match self.run_together(&mut tx, batch, now, &edge).await? {
+            Some(grown) => {
+                edge = grown;
+                (0..batch.jobs.len()).collect()
+            }
+            None => self.run_apart(&mut tx, batch, now, &mut edge).await?,
         };
         let mut to = from.clone();
         if !done.is_empty() {
-            rows::append(&mut tx, from.size, &sealed).await?;
-            for entry in &sealed {
-                edge.push(leaf_hash(&entry.leaf));
-            }
             to = Head { size: edge.size(), root: edge.root(), time: now };
             rows::move_head(&mut tx, &from, &to, &edge, batch.id).await?;
             rows::note_batch(&mut tx, &from, &to, batch.id).await?;
@@ -359,33 +358,45 @@ impl Writer {
     }
 
     /// Runs the units without a savepoint for each, which is most of what many small ones cost; nothing
-    /// where one of them refused: then nothing of this is left.
+    /// where one of them refused: then nothing of this is left. Else the edge with their entries.
     async fn run_together(
         &self,
         tx: &mut WriteTx,
         batch: &mut Batch,
-        at: (Timestamp, u64),
-    ) -> Result<Option<Vec<Sealed>>, Failed> {
+        now: Timestamp,
+        edge: &Edge,
+    ) -> Result<Option<Edge>, Failed> {
         if batch.quarrels || batch.jobs.len() < 2 {
             return Ok(None);
         }
         tx.execute(sql("SAVEPOINT units")).await?;
-        let mut sealed = Vec::new();
+        let mut drafted = Vec::new();
         for index in 0..batch.jobs.len() {
             if batch.is_full() {
                 batch.put_off(index);
                 break;
             }
-            let at = (at.0, at.1 + sealed.len() as u64);
-            let Some(entries) = self.run_bounded(tx, &mut batch.jobs[index], at).await? else {
+            let at = (now, edge.size() + drafted.len() as u64);
+            let Some(drafts) = self.run_bounded(tx, &mut batch.jobs[index], at).await? else {
                 batch.quarrels = true;
                 break;
             };
-            sealed.extend(entries);
+            drafted.extend(drafts.into_iter().map(|draft| (index, draft)));
+        }
+        let mut grown = edge.clone();
+        let (jobs, count) = (&mut batch.jobs, drafted.len());
+        let mut drafted = drafted.into_iter();
+        // One that cannot be sealed is found out apart, too.
+        let seal_next = move |count: usize| -> Option<Vec<Sealed>> {
+            let next = drafted.by_ref().take(count);
+            next.map(|(index, draft)| self.seal(&mut jobs[index], draft, now)).collect::<Result<_>>().ok()
+        };
+        if !batch.quarrels && !rows::append(tx, &mut grown, count, seal_next).await? {
+            batch.quarrels = true;
         }
         if !batch.quarrels {
             match tx.execute(sql("RELEASE SAVEPOINT units")).await {
-                Ok(_) => return Ok(Some(sealed)),
+                Ok(_) => return Ok(Some(grown)),
                 // PostgreSQL: a statement of one of them failed, and it did not mind. Apart, it shows whose.
                 Err(StoreError::Refused(_)) => batch.quarrels = true,
                 Err(error) => return Err(error.into()),
@@ -396,13 +407,15 @@ impl Writer {
         Ok(None)
     }
 
-    /// Runs the units, each in a savepoint unless it is alone; what they drafted, and which did their work.
+    /// Runs the units, each in a savepoint unless it is alone, and appends their entries; which did their
+    /// work.
     async fn run_apart(
         &self,
         tx: &mut WriteTx,
         batch: &mut Batch,
-        at: (Timestamp, u64),
-    ) -> Result<(Vec<Sealed>, Vec<usize>), Failed> {
+        now: Timestamp,
+        edge: &mut Edge,
+    ) -> Result<Vec<usize>, Failed> {
         let alone = batch.jobs.len() == 1;
         // Those that were run together before have used up the batch's time; they go on all the same.
         let since = Stopwatch::start();
@@ -412,9 +425,9 @@ impl Writer {
                 batch.put_off(index);
                 break;
             }
-            let (job, at) = (&mut batch.jobs[index], (at.0, at.1 + sealed.len() as u64));
+            let (job, at) = (&mut batch.jobs[index], (now, edge.size() + sealed.len() as u64));
             let entries = if alone {
-                self.run_bounded(tx, job, at).await?
+                self.run_and_seal(tx, job, at).await?
             } else {
                 self.run_in_savepoint(tx, job, at).await?
             };
@@ -423,7 +436,34 @@ impl Writer {
                 done.push(index);
             }
         }
-        Ok((sealed, done))
+        let count = sealed.len();
+        let mut sealed = sealed.into_iter();
+        rows::append(tx, edge, count, |count| Some(sealed.by_ref().take(count).collect())).await?;
+        Ok(done)
+    }
+
+    /// The entry of a unit that did its work.
+    fn seal(&self, job: &mut Job, draft: Draft, now: Timestamp) -> Result<Sealed> {
+        seal(draft, &job.unit.authority(), &self.ambient, now)
+    }
+
+    /// Runs a unit and seals what it drafted; one of which something cannot be sealed has refused.
+    async fn run_and_seal(
+        &self,
+        tx: &mut WriteTx,
+        job: &mut Job,
+        at: (Timestamp, u64),
+    ) -> Result<Option<Vec<Sealed>>, Failed> {
+        let Some(drafts) = self.run_bounded(tx, job, at).await? else { return Ok(None) };
+        let sealed: Result<Vec<Sealed>> =
+            drafts.into_iter().map(|draft| self.seal(job, draft, at.0)).collect();
+        match sealed {
+            Ok(sealed) => Ok(Some(sealed)),
+            Err(problem) => {
+                job.unit.refuse(problem);
+                Ok(None)
+            }
+        }
     }
 
     /// Runs a unit among others: what it did alone is undone where it refuses.
@@ -434,7 +474,7 @@ impl Writer {
         at: (Timestamp, u64),
     ) -> Result<Option<Vec<Sealed>>, Failed> {
         tx.execute(sql("SAVEPOINT unit")).await?;
-        if let Some(sealed) = self.run_bounded(tx, job, at).await? {
+        if let Some(sealed) = self.run_and_seal(tx, job, at).await? {
             match tx.execute(sql("RELEASE SAVEPOINT unit")).await {
                 Ok(_) => return Ok(Some(sealed)),
                 // PostgreSQL: a statement of the unit failed, and it did not mind.
@@ -457,7 +497,7 @@ impl Writer {
         tx: &mut WriteTx,
         job: &mut Job,
         at: (Timestamp, u64),
-    ) -> Result<Option<Vec<Sealed>>, Failed> {
+    ) -> Result<Option<Vec<Draft>>, Failed> {
         let running = AssertUnwindSafe(self.run_confirmed(tx, job, at)).catch_unwind();
         match tokio::time::timeout(LONGEST_UNIT, running).await {
             Ok(Ok(outcome)) => outcome,
@@ -479,7 +519,7 @@ impl Writer {
         tx: &mut WriteTx,
         job: &mut Job,
         at: (Timestamp, u64),
-    ) -> Result<Option<Vec<Sealed>>, Failed> {
+    ) -> Result<Option<Vec<Draft>>, Failed> {
         let (now, first) = at;
         if let Authority::Permit(permit) = job.unit.authority()
             && let Err(problem) = self.facts.confirm(tx, permit, now).await
@@ -499,17 +539,11 @@ impl Writer {
         if !ran {
             return Ok(None);
         }
-        let authority = job.unit.authority();
-        let sealed: Result<Vec<Sealed>> =
-            drafts.into_iter().map(|draft| seal(draft, &authority, &self.ambient, now)).collect();
-        match sealed {
-            Ok(sealed) if !sealed.is_empty() => return Ok(Some(sealed)),
-            Ok(_) => {
-                job.unit.refuse(Problem::internal("a unit of work drafted no entry; nothing was changed"));
-            }
-            Err(problem) => job.unit.refuse(problem),
+        if drafts.is_empty() {
+            job.unit.refuse(Problem::internal("a unit of work drafted no entry; nothing was changed"));
+            return Ok(None);
         }
-        Ok(None)
+        Ok(Some(drafts))
     }
 
     /// Finds out whether a commit that was not answered happened after all: never by guessing.

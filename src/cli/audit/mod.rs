@@ -6,6 +6,7 @@ mod hold;
 mod log;
 mod person;
 mod pin;
+mod report;
 mod verify;
 mod who_read;
 mod witness;
@@ -29,6 +30,7 @@ pub enum Command {
     Forget(forget::Command),
     Hold(hold::Command),
     Verify(verify::Command),
+    Report(report::Command),
     WhoRead(who_read::Command),
     Person(person::Command),
 }
@@ -41,6 +43,7 @@ impl Command {
             Self::Forget(it) => it.run(context).await,
             Self::Hold(it) => it.run(context).await,
             Self::Verify(it) => it.run(context).await,
+            Self::Report(it) => it.run(context).await,
             Self::WhoRead(it) => it.run(context).await,
             Self::Person(it) => it.run(context).await,
         }

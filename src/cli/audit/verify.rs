@@ -186,7 +186,7 @@ fn client(context: &Context) -> Result<Client> {
 }
 
 /// The keys that were given, else the one that was seen first, else the one that the server names.
-async fn known_keys(context: &Context, given: Vec<VerifierKey>) -> Result<Vec<VerifierKey>> {
+pub(super) async fn known_keys(context: &Context, given: Vec<VerifierKey>) -> Result<Vec<VerifierKey>> {
     if !given.is_empty() {
         return Ok(given);
     }

@@ -9,6 +9,7 @@ mod join;
 mod keep;
 mod leave;
 mod prove;
+mod report;
 
 use anyhow::Result;
 
@@ -52,6 +53,8 @@ pub async fn the_main_job(house: &House) -> Result<()> {
     leave::everything_dies(house, &mut cast).await?;
     house.check(log).await?;
     prove::nothing_was_altered(&cast)?;
+    report::is_evidence(&cast)?;
+    report::first_ten_minutes(&cast).await?;
     prove::no_value_was_told(house, &cast)?;
     prove::one_byte_is_noticed(house, &cast.aya).await
 }

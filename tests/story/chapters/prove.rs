@@ -102,6 +102,9 @@ pub fn no_value_was_told(house: &House, cast: &Cast) -> Result<()> {
         .collect::<Result<_, _>>()?;
     files.retain(|path| path.is_file());
     files.push(cast.aya.home.join("all.ndjson"));
+    for entry in fs::read_dir(cast.aya.home.join("story"))? {
+        files.push(entry?.path());
+    }
     ensure!(files.iter().any(|path| path.ends_with("server.log")), "the server's own words are read");
     for path in files {
         let bytes = fs::read(&path)?;
