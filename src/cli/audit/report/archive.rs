@@ -16,7 +16,6 @@ use crate::{
     cli::credentials::private_file,
 };
 
-
 /// The page that an auditor reads first.
 #[derive(Template)]
 #[template(path = "report.html")]
