@@ -36,9 +36,9 @@ use port_control::{
     base::{
         Ambient, Problem, ProblemKind,
         ambient::SeededChance,
-        config::ArchivePlace,
+        config::{ArchivePlace, S3Config},
         ids::{HoldId, PersonId},
-        time::ManualClock,
+        time::{ManualClock, Stopwatch},
     },
     keys::{Keys, MasterKey},
     store::{Query, sql},
@@ -47,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::site::Site;
 use crate::{
-    peers::{Peers, wait_for},
+    peers::{Peers, S3, archive_in, wait_for},
     support::{Given, house::BOUND, on_each_database, program::write_private, siem::Siem},
 };
 
@@ -57,7 +57,12 @@ const DAY: Duration = Duration::from_hours(24);
 const AFTER: Duration = Duration::from_hours(400 * 24);
 
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
+    let in_a_bucket = match peers.s3 {
+        Some(_) => on_each_database(peers, "log::entries_are_archived_in_a_bucket", in_a_bucket),
+        None => Vec::new(),
+    };
     [
+        in_a_bucket,
         on_each_database(peers, "log::entries_are_archived_once_they_are_old", once_old),
         on_each_database(peers, "log::nothing_under_a_hold_is_archived", held),
         on_each_database(peers, "log::archiving_that_is_broken_off_goes_on", broken_off),
@@ -467,6 +472,61 @@ async fn held_in_between(given: Given) -> Result<()> {
     yard.release(hold).await?;
     ensure!(yard.step().await? == Stepped::Done, "now it goes");
     ensure!(yard.check_archive().await?.entries == 256);
+    Ok(())
+}
+
+/// The same in a bucket: signed for, not there for a while, changed behind everybody's back.
+async fn in_a_bucket(given: Given) -> Result<()> {
+    let mut server = S3::start_private().await?;
+    let config = server.place()?;
+    let mut yard = Yard::open(given).await?;
+    yard.grow(300).await?;
+    yard.clock.advance(AFTER + DAY);
+    let archive = Archive::open(&archive_in(&config))?;
+    let archivist = yard.archivist_of(archive.clone());
+    archivist.check().await?;
+    let stranger = S3Config { access_key_id: "NOBODY".to_owned(), ..config.clone() };
+    let refused = Archive::open(&archive_in(&stranger))?.check().await.expect_err("nobody knows it");
+    ensure!(refused.is(ProblemKind::ArchiveUnavailable) && refused.detail.contains("403"), "{refused}");
+
+    server.kill();
+    let down = archivist.step().await.expect_err("nobody is there");
+    ensure!(down.is(ProblemKind::ArchiveUnavailable), "{down}");
+    server.start_again().await?;
+    ensure!(archivist.step().await? == Stepped::Done, "it goes on by itself");
+    yard.sign().await?;
+    let report = yard.check().await?;
+    ensure!(report.archived == 256, "{report:?}");
+
+    let read = async || {
+        let mut files = Files::new();
+        for folder in ["manifest", "tile", "openings"] {
+            for path in archive.list(folder).await? {
+                let bytes = archive.read(&path).await?.context("it was listed")?;
+                files.insert(path, bytes);
+            }
+        }
+        anyhow::Ok(files)
+    };
+    let files = read().await?;
+    ensure!(files.len() == 4, "{:?}", files.keys());
+    ensure!(check_archive(&files, &yard.verifiers().await?)?.ranges == [(0, 256)]);
+    let entries = Entries::new(yard.site.database.clone(), Some(archive.clone()));
+    ensure!(entries.leaves(0, 256).await?.len() == 256, "it is served from there");
+    let [path, ..] = ArchivedTile::paths(0);
+    let mut altered = files[&path].clone();
+    altered[40] ^= 1;
+    archive.write(&path, altered).await?;
+    let found = entries.leaves(0, 256).await.expect_err("a byte was changed");
+    ensure!(found.is(ProblemKind::LogAltered) && found.more["index"] == 0, "{found}");
+    server.pause();
+    let since = Stopwatch::start();
+    let hangs = entries.leaves(0, 256).await.expect_err("it hangs");
+    ensure!(
+        hangs.is(ProblemKind::ArchiveUnavailable) && since.elapsed() < Duration::from_secs(12),
+        "{hangs}"
+    );
+    server.resume();
     Ok(())
 }
 

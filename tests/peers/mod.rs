@@ -14,6 +14,7 @@ mod openbao;
 mod postgres;
 mod private;
 mod process;
+mod s3;
 
 use std::{
     collections::hash_map::RandomState,
@@ -31,6 +32,7 @@ pub use oidc_provider::{Client, OidcProvider, Person, Realm};
 pub use openbao::{AppRole, Mount, OpenBao};
 pub use postgres::{Postgres, TestDatabase};
 pub use private::{Peer, Private};
+pub use s3::{S3, archive_in};
 
 /// The servers that were started for this run; `None` is one that was left out.
 #[derive(Clone)]
@@ -39,6 +41,7 @@ pub struct Peers {
     pub openbao: Option<OpenBao>,
     pub kubernetes: Option<Kubernetes>,
     pub oidc_provider: Option<OidcProvider>,
+    pub s3: Option<S3>,
 }
 
 impl Peers {
@@ -49,6 +52,7 @@ impl Peers {
             openbao: OpenBao::from_env(),
             kubernetes: Kubernetes::from_env().expect("the cluster's certificate can be read"),
             oidc_provider: OidcProvider::from_env(),
+            s3: S3::from_env(),
         }
     }
 }

@@ -48,6 +48,7 @@ pub fn say_what_is_not_covered(peers: &Peers) {
         ("openbao", peers.openbao.is_some()),
         ("kubernetes", peers.kubernetes.is_some()),
         ("oidc-provider", peers.oidc_provider.is_some()),
+        ("s3", peers.s3.is_some()),
     ];
     let absent: Vec<&str> = all.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
     if !absent.is_empty() {
