@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What announces a key.
-const ADDED: &str = "log.key-added";
+pub(super) const ADDED: &str = "log.key-added";
 /// What says that a key signs no more.
 const RETIRED: &str = "log.key-retired";
 

@@ -5,6 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
+use port_control::base::Timestamp;
 use port_control::{
     api::audit,
     audit::{
@@ -82,6 +83,7 @@ fn entries_before(export: &str, size: u64) -> Result<Vec<Value>> {
 async fn served(given: Given) -> Result<()> {
     let published = Published::new_with(&given, with_an_archive()).await?;
     let Published { house, aya, client, key } = &published;
+    let middle = house.app.ambient.now().to_string();
     house.example("dana").await?;
     published.grow(256).await?;
     let (_, before) = published.files().await?;
@@ -130,6 +132,7 @@ async fn served(given: Given) -> Result<()> {
 
     pages(house, aya, moved).await?;
     programs(&given, &published).await?;
+    reported(&given, &published, &middle, &at).await?;
     published.house.close().await
 }
 
@@ -178,6 +181,35 @@ async fn programs(given: &Given, published: &Published) -> Result<()> {
         fs::remove_file(&path)?;
         portctl.run(&["audit", "verify", "--dir", archive, "--key", &key])?.refused(11, "openings/000")?;
         Ok(fs::write(&path, whole)?)
+    })
+    .await?
+}
+
+/// A report of a time that begins and ends among archived entries.
+async fn reported(given: &Given, published: &Published, from: &str, to: &str) -> Result<()> {
+    let Published { house, aya, key, .. } = published;
+    let export = String::from_utf8(published.export().await?)?;
+    let lines = export.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+    let (from_time, to_time): (Timestamp, Timestamp) =
+        (from.parse().map_err(anyhow::Error::msg)?, to.parse().map_err(anyhow::Error::msg)?);
+    let is_within = |line: &&Value| {
+        let leaf: Value =
+            line["leaf"].as_str().and_then(|leaf| serde_json::from_str(leaf).ok()).unwrap_or_default();
+        let time = leaf["time"].as_i64().unwrap_or(0);
+        (from_time.as_millis()..to_time.as_millis()).contains(&time)
+    };
+    let expected = lines.iter().filter(is_within).count();
+    ensure!(expected > 200, "{expected}");
+    let portctl = Portctl::new(&given.folder.path().join("home"), &house.url, Some(aya.token.clone()))?;
+    let words: Vec<String> =
+        ["audit", "report", "--from", from, "--to", to, "--file", "r.zip", "--key"].map(str::to_owned).into();
+    let key = key.to_string();
+    tokio::task::spawn_blocking(move || {
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.push(&key);
+        let said = portctl.run(&words)?.done()?;
+        ensure!(said.starts_with(&format!("{expected} entries of ")), "{expected}: {said}");
+        Ok(())
     })
     .await?
 }

@@ -3,7 +3,7 @@
 //!
 //! What moves are rows of `entries` and `openings`, 256 entries at a time and more. What stays are the
 //! tiles, so that every proof can be made and the tree be verified, and the few entries that say what was
-//! forgotten or moved. Readers of [`Entries`] do not notice the difference; pages that are searched by
+//! forgotten or moved, or which key takes over. Readers of [`Entries`] do not notice the difference; pages that are searched by
 //! columns say which entries they did not search.
 
 pub(super) mod forget;

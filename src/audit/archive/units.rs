@@ -8,6 +8,7 @@ use crate::{
     audit::{
         Authority, Draft, IntentOutcome, Unit, Work,
         forgotten::{FORGOT, Forgotten},
+        log_keys::ADDED,
         retention,
         tile::as_i64,
     },
@@ -109,8 +110,9 @@ impl Unit for Move {
     async fn run(&self, work: &mut Work<'_>) -> Result<()> {
         self.refuse_news(work).await?;
         let (from, to) = (as_i64(self.range.from), as_i64(self.range.to));
+        // What says what was forgotten or moved, or which key takes over, is asked for here.
         let text = format!(
-            "DELETE FROM entries WHERE idx >= $1 AND idx < $2 AND action NOT IN ('{FORGOT}', '{ARCHIVED}')"
+            "DELETE FROM entries WHERE idx >= $1 AND idx < $2 AND action NOT IN ('{FORGOT}', '{ARCHIVED}', '{ADDED}')"
         );
         work.execute(Query::composed(text, vec![from.into(), to.into()])).await?;
         work.execute(

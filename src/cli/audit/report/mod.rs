@@ -18,7 +18,13 @@ use self::{
 };
 use super::{end_of, verify::known_keys};
 use crate::{
-    audit::{Checkpoint, VerifierKey, verify::ExportCheck},
+    audit::{
+        Checkpoint, VerifierKey,
+        archive::ArchivedRange,
+        opened::LeafV1,
+        tile::{WIDTH, unbundle},
+        verify::{ExportCheck, published::Piece},
+    },
     base::{Problem, ProblemKind, Result, Timestamp},
     cli::{
         Context, DONE,
@@ -103,11 +109,40 @@ impl Command {
 async fn period(client: &Client, from: Timestamp, to: Timestamp, keys: &[VerifierKey]) -> Result<Period> {
     let signed = Checkpoint::open_any(&client.audit_checkpoint().await?, keys)?.size;
     let before = async |time: Timestamp| -> Result<u64> {
-        let time = time.to_string();
-        let page = client.audit_entries(&[("until", &time), ("limit", "1")]).await?;
-        Ok(page.items.first().map_or(0, |entry| entry.index + 1).min(signed))
+        let text = time.to_string();
+        let page = client.audit_entries(&[("until", &text), ("limit", "1")]).await?;
+        let mut end = page.items.first().map_or(0, |entry| entry.index + 1);
+        for range in &page.archived {
+            let up_to =
+                if range.newest < time { range.to } else { archived_before(client, range, time).await? };
+            end = end.max(up_to);
+        }
+        Ok(end.min(signed))
     };
     Ok(Period { from, to, first: before(from).await?, end: before(to).await? })
+}
+
+/// Where the entries of an archived range end that are older than a time: entries, and so tiles, are in the order of
+/// their times.
+async fn archived_before(client: &Client, range: &ArchivedRange, time: Timestamp) -> Result<u64> {
+    let (mut low, mut high) = (range.from / WIDTH, range.to / WIDTH);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        let begins_before = times(client, middle).await?.first().is_some_and(|first| *first < time);
+        (low, high) = if begins_before { (middle, high) } else { (low, middle) };
+    }
+    let older = times(client, low).await?.into_iter().take_while(|it| *it < time).count();
+    Ok(low * WIDTH + older as u64)
+}
+
+/// When the entries of a tile were made.
+async fn times(client: &Client, number: u64) -> Result<Vec<Timestamp>> {
+    let bytes = client.audit_piece(&Piece::Entries { number, width: WIDTH }).await?;
+    let altered =
+        |why: &str| Problem::new(ProblemKind::LogAltered, format!("tile {number} of the log: {why}"));
+    let leaves = unbundle(&bytes).ok_or_else(|| altered("it cannot be taken apart"))?;
+    let time = |leaf: &[u8]| LeafV1::read(leaf).map(|leaf| Timestamp::from_millis(leaf.time));
+    leaves.into_iter().map(time).collect::<Result<_, _>>().map_err(|why| altered(&why))
 }
 
 /// Streams the bundle into the archive, verifies it line by line, and tells the tables from it.
