@@ -1,27 +1,47 @@
 //! A person is forgotten, the log stays whole, and nothing else may be missing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use async_trait::async_trait;
+use data_encoding::BASE64;
 use libtest_mimic::Trial;
 use port_control::{
     api::audit,
-    audit::verify::{ExportCheck, check_database},
-    base::ProblemKind,
-    store::sql,
+    audit::{
+        Authority, Draft, FactsOfNow, Log, Unit, Work,
+        forget::{Forgetter, Whom},
+        verify::{ExportCheck, check_database},
+    },
+    base::{
+        Ambient, Name, Problem, ProblemKind, Timestamp, ambient::SeededChance, ids::PersonId,
+        time::ManualClock,
+    },
+    keys::{Keys, MasterKey},
+    policy::{
+        ADMINISTRATORS, Action, Allowance, Authentication, FactVersions, Facts, Members, Membership, Permit,
+        PersonFacts, PersonStatus, Policies, Resource, TrustScope,
+    },
+    store::{Database, WriteTx, sql},
 };
 use serde_json::{Value, json};
 
 use crate::{
     peers::Peers,
-    support::{Given, on_each_database},
-    web::house::{House, Person},
+    support::{Given, on_each_database, program::write_private},
+    web::house::{Differently, House, Person},
 };
 
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let mut trials = on_each_database(peers, "log::a_person_is_forgotten", forgotten);
     trials.extend(on_each_database(peers, "log::nothing_is_forgotten_that_no_entry_names", unnamed));
     trials.extend(on_each_database(peers, "log::a_hold_keeps_everything", held));
+    trials.extend(on_each_database(peers, "log::nothing_is_forgotten_before_its_age", before_its_age));
+    trials.extend(on_each_database(
+        peers,
+        "log::forgetting_is_refused_before_its_age",
+        refused_before_its_age,
+    ));
     trials
 }
 
@@ -200,4 +220,183 @@ async fn held(given: Given) -> Result<()> {
     }
     forget(&house, &ada, &lena).await?;
     house.close().await
+}
+
+/// A server that keeps what is recorded for an hour refuses to forget who left just now.
+async fn refused_before_its_age(given: Given) -> Result<()> {
+    let differently = Differently { retention: Duration::from_hours(1), ..Differently::default() };
+    let house = House::open_differently(&given, differently).await?;
+    let ada = house.example("ada").await?;
+    let lena = left(&house, &ada).await?;
+    let before = all_text(&house).await?;
+    let path = format!("/audit/v1/people/{}/forget", lena.id);
+    let refused = house.post(&ada, &path, &json!({ "reason": "as the law has it" })).await?;
+    refused.is_problem(409, "conflict")?;
+    let from = refused.json()["from"].as_str().context("it says from when")?.to_owned();
+    let from: Timestamp = from.parse().map_err(anyhow::Error::msg)?;
+    let left = from.since(house.app.ambient.now());
+    ensure!(left > Duration::from_mins(58) && left <= Duration::from_hours(1), "{from}");
+    ensure!(all_text(&house).await? == before, "something was taken all the same");
+    house.close().await
+}
+
+/// Facts are what the test says.
+struct Confirms;
+
+#[async_trait]
+impl FactsOfNow for Confirms {
+    async fn confirm(&self, _: &mut WriteTx, _: &Permit, _: Timestamp) -> Result<(), Problem> {
+        Ok(())
+    }
+}
+
+/// Something is said of somebody.
+struct Says {
+    permit: Permit,
+    of: Option<PersonId>,
+}
+
+#[async_trait]
+impl Unit for Says {
+    type Output = ();
+
+    fn authority(&self) -> Authority<'_> {
+        Authority::Permit(&self.permit)
+    }
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Problem> {
+        let draft = Draft::act("test.noted").reason("because");
+        work.record(match self.of {
+            Some(person) => draft.subject(person),
+            None => draft,
+        });
+        Ok(())
+    }
+}
+
+/// A log, a clock, and somebody who may forget.
+struct Calendar {
+    clock: Arc<ManualClock>,
+    ambient: Ambient,
+    database: Database,
+    log: Log,
+    policies: Policies,
+    forgetter: Forgetter,
+    ada: PersonId,
+    lena: PersonId,
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Calendar {
+    async fn open(given: &Given) -> Result<Self> {
+        let clock = Arc::new(ManualClock::new("2026-03-01T12:00:00Z".parse().map_err(anyhow::Error::msg)?));
+        let ambient = Ambient::new(Arc::clone(&clock) as _, Arc::new(SeededChance::new(1)));
+        let database = given.open().await?;
+        let log = Log::open(database.clone(), ambient.clone(), Arc::new(Confirms)).await?;
+        let key = given.folder.path().join("master-key");
+        write_private(&key, BASE64.encode(&[7; 32]).as_bytes())?;
+        let keys = Keys::open(&database, MasterKey::from_file(&key)?, ambient.clone()).await?;
+        let forgetter = Forgetter::new(database.clone(), log.clone(), keys, DAY * 400);
+        let (ada, lena) = (ambient.id(), ambient.id());
+        let policies = Policies::built_in()?;
+        Ok(Self { clock, ambient, database, log, policies, forgetter, ada, lena })
+    }
+
+    /// Ada's permit, as an administrator has it.
+    fn permit(&self) -> Result<Permit> {
+        let name = |text: &str| text.parse::<Name>().map_err(anyhow::Error::msg);
+        let now = self.ambient.now();
+        let scope = TrustScope {
+            name: name(ADMINISTRATORS)?,
+            members: Members { groups: vec![name("administrators-1")?] },
+            by_request: None,
+            ends: None,
+            allows: vec![Allowance { actions: vec![Action::Forget], applications: None, environments: None }],
+            authentication: None,
+            facts: None,
+            networks: Vec::new(),
+        };
+        let membership =
+            Membership { group: name("administrators-1")?, source: "dev".to_owned(), asserted_at: now };
+        let facts = PersonFacts {
+            person: self.ada,
+            status: PersonStatus::Active,
+            memberships: vec![membership],
+            received_groups: Vec::new(),
+            teams: Vec::new(),
+            authentication: Authentication {
+                session: self.ambient.id(),
+                at: now,
+                acr: None,
+                session_ends: now.after(DAY),
+            },
+            grants: Vec::new(),
+            scopes: Arc::new(vec![scope]),
+            now,
+            network: None,
+            versions: FactVersions { person: None, session: None, catalog: 0 },
+        };
+        let decided = self.policies.decide(&Facts::Person(facts), Action::Forget, Resource::Log);
+        decided.map_err(|denial| denial.to_problem().into())
+    }
+
+    async fn say(&self, of: Option<PersonId>) -> Result<()> {
+        Ok(self.log.perform(Says { permit: self.permit()?, of }).await?)
+    }
+
+    async fn leaves(&self) -> Result<()> {
+        let mut tx = self.database.begin_write().await?;
+        let row =
+            sql("INSERT INTO people (id, status, status_since, display_name, email, created_at, facts) \
+                       VALUES ($1, 'deactivated', $2, 'Lena', 'lena@example.com', 0, 0)");
+        tx.execute(row.bind(self.lena).bind(self.ambient.now())).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Forgets her as far as may be; from how many entries something was taken.
+    async fn forget(&self) -> Result<u64, Problem> {
+        // The log has to have come to this day.
+        let permit = || self.permit().map_err(|error| Problem::internal(error.to_string()));
+        self.log.perform(Says { permit: permit()?, of: None }).await?;
+        let whom = Whom { person: self.lena, email: "lena@example.com".to_owned(), name: "Lena".to_owned() };
+        let (mut from, mut entries) = (0, 0);
+        loop {
+            let walked = self.forgetter.step(permit()?, &whom, "as the law has it", from).await?;
+            entries += walked.entries;
+            let Some(next) = walked.next else { return Ok(entries) };
+            from = next;
+        }
+    }
+
+    /// Entries that name her still.
+    async fn named(&self) -> Result<Vec<i64>> {
+        let query = sql("SELECT idx FROM entries WHERE subject = $1 ORDER BY idx").bind(self.lena);
+        let rows: Vec<(i64,)> = self.database.fetch_all(query).await?;
+        Ok(rows.into_iter().map(|(index,)| index).collect())
+    }
+}
+
+/// To the millisecond: neither before she is gone for so long, nor what is younger than that.
+async fn before_its_age(given: Given) -> Result<()> {
+    let at = Calendar::open(&given).await?;
+    at.say(Some(at.lena)).await?;
+    at.clock.advance(DAY * 10);
+    at.leaves().await?;
+    let left = at.ambient.now();
+    at.say(Some(at.lena)).await?;
+    at.clock.advance(DAY * 200);
+    at.say(Some(at.lena)).await?;
+    at.clock.advance((DAY * 200).saturating_sub(Duration::from_millis(1)));
+    let refused = at.forget().await.expect_err("she has not been gone for long enough");
+    ensure!(refused.is(ProblemKind::Conflict), "{refused}");
+    ensure!(refused.more["from"] == left.after(DAY * 400).to_string(), "{:?}", refused.more);
+    ensure!(at.named().await? == [0, 1, 2], "nothing was taken");
+    at.clock.advance(Duration::from_millis(1));
+    ensure!(at.forget().await? == 1 && at.named().await? == [1, 2], "only what was said before she left");
+    at.clock.advance(Duration::from_millis(1));
+    ensure!(at.forget().await? == 1 && at.named().await? == [2], "what was said when she left");
+    at.clock.advance(DAY * 200);
+    ensure!(at.forget().await? == 1 && at.named().await?.is_empty(), "and what was said later, later");
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod archived;
+mod broken_disk;
 pub mod check;
 mod crashes;
 pub mod disk;
@@ -37,6 +38,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         forgetting::trials(peers),
         archive::trials(peers),
         archived::trials(peers),
+        broken_disk::trials(peers),
         crashes::trials(peers),
         kills::trials(peers),
         key_rotation::trials(peers),

@@ -38,6 +38,8 @@ pub struct Differently {
     pub public_log: bool,
     /// What one caller may take up.
     pub limits: Limits,
+    /// For how long nothing is forgotten; not at all unless said otherwise.
+    pub retention: Duration,
     /// Whether old entries move to the folder `archive`: at once, when they are told to.
     pub archive: bool,
 }
@@ -348,7 +350,7 @@ fn config(given: &Given, address: SocketAddr, differently: Differently) -> Resul
             pin: None,
             origin: "port-control.invalid/web".to_owned(),
             public: differently.public_log,
-            retention: Duration::ZERO,
+            retention: differently.retention,
         },
         outward: OutwardConfig { archive: archive(given, differently)?, ..OutwardConfig::default() },
         sessions: SessionConfig { idle: Duration::from_hours(12), absolute: Duration::from_hours(24) },

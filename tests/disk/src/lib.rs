@@ -6,7 +6,7 @@
 mod shim;
 mod trace;
 
-pub use trace::{Disk, Op, Trace};
+pub use trace::{Disk, Fault, Op, Trace};
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,11 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Begins before anything in the folder is opened. The folder's name must have no symbolic link in it.
+    /// Begins before anything in the folder is opened, and once no other folder is recorded any more. The folder's
+    /// name must have no symbolic link in it.
     ///
     /// # Panics
-    /// Where another folder is recorded already, or SQLite takes no further file system.
+    /// Where SQLite takes no further file system.
     #[must_use]
     pub fn of(folder: &Path) -> Self {
         shim::install();
@@ -30,6 +31,11 @@ impl Recording {
     /// Notes that something was told to somebody outside: from here on it must not be lost.
     pub fn told(&self, what: &str) {
         trace::record(Op::Told(what.to_owned()));
+    }
+
+    /// From here on this goes wrong with every file of the folder, as an I/O error; nothing more with `None`.
+    pub fn fails(&self, fault: Option<Fault>) {
+        trace::fail(fault);
     }
 
     /// What was recorded so far.

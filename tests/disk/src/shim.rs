@@ -10,11 +10,11 @@ use std::{
 };
 
 use libsqlite3_sys::{
-    SQLITE_OK, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find,
-    sqlite3_vfs_register,
+    SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE, SQLITE_OK, sqlite3_file, sqlite3_int64, sqlite3_io_methods,
+    sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
 };
 
-use crate::trace::{self, Op};
+use crate::trace::{self, Fault, Op};
 
 /// SQLite's own functions of an open file, and the file.
 #[derive(Clone)]
@@ -121,6 +121,9 @@ unsafe extern "C" fn write(
     count: c_int,
     offset: sqlite3_int64,
 ) -> c_int {
+    if trace::fails_at(Fault::Write) {
+        return SQLITE_IOERR_WRITE;
+    }
     let Tracked { own, path } = tracked(file);
     let length = usize::try_from(count).expect("no negative length");
     // SAFETY: SQLite gives `count` readable bytes.
@@ -142,6 +145,9 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c
 }
 
 unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
+    if trace::fails_at(Fault::Sync) {
+        return SQLITE_IOERR_FSYNC;
+    }
     let Tracked { own, path } = tracked(file);
     trace::while_done(Some(Op::Sync { path }), || {
         // SAFETY: the function that SQLite itself had put there, for the same file.

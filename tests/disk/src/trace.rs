@@ -5,7 +5,7 @@ use std::{
     ffi::c_int,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 /// What a disk writes whole or not at all, in bytes.
@@ -44,24 +44,49 @@ pub enum Op {
     Told(String),
 }
 
+/// What a disk can fail at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Writing, with EIO: nothing is written.
+    Write,
+    /// Syncing, with EIO: what was written before may be lost or not.
+    Sync,
+}
+
 struct Recorder {
     folder: PathBuf,
     ops: Vec<Op>,
+    fault: Option<Fault>,
 }
 
 static RECORDER: Mutex<Option<Recorder>> = Mutex::new(None);
+/// Told when nothing is recorded any more.
+static FREE: Condvar = Condvar::new();
 
 fn recorder() -> MutexGuard<'static, Option<Recorder>> {
     RECORDER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn begin(folder: &Path) {
-    let before = recorder().replace(Recorder { folder: folder.to_owned(), ops: Vec::new() });
-    assert!(before.is_none(), "another folder is recorded already");
+    let busy = |recorder: &mut Option<Recorder>| recorder.is_some();
+    let mut free = FREE.wait_while(recorder(), busy).unwrap_or_else(PoisonError::into_inner);
+    *free = Some(Recorder { folder: folder.to_owned(), ops: Vec::new(), fault: None });
 }
 
 pub(crate) fn end() {
     recorder().take();
+    FREE.notify_one();
+}
+
+pub(crate) fn fail(fault: Option<Fault>) {
+    if let Some(recorder) = recorder().as_mut() {
+        recorder.fault = fault;
+    }
+}
+
+/// Whether an open file of the recorded folder fails at this now.
+pub(crate) fn fails_at(fault: Fault) -> bool {
+    recorder().as_ref().is_some_and(|it| it.fault == Some(fault))
 }
 
 /// Whether a file is recorded. What SQLite shares between processes is no file to it: a crash empties it.

@@ -55,6 +55,6 @@ pub async fn the_main_job(house: &House) -> Result<()> {
     prove::nothing_was_altered(&cast)?;
     report::is_evidence(&cast)?;
     report::first_ten_minutes(&cast).await?;
-    prove::no_value_was_told(house, &cast)?;
+    prove::no_value_was_told(house, &cast).await?;
     prove::one_byte_is_noticed(house, &cast.aya).await
 }

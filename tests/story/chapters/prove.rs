@@ -1,10 +1,16 @@
 //! 8. Prove: the auditor finds every step with its reason, and nobody altered anything.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use data_encoding::{BASE64, HEXLOWER};
-use port_control::store::{Database, sql};
+use data_encoding::{BASE64, BASE64URL, HEXLOWER, HEXUPPER};
+use port_control::{
+    audit::{Checkpoint, verify::published::PublishedCheck},
+    base::{Ambient, SecretValue, Timestamp},
+    client::Client,
+    store::{Database, DatabaseKind, Query, sql},
+};
+use sha2::Digest as _;
 
 use super::Cast;
 use crate::story::{people::Person, world::House};
@@ -95,29 +101,142 @@ fn questions(cast: &Cast) -> Result<()> {
 const CANARIES: &[&str] =
     &["postgres://sandbox/one", "postgres://production/two", "postgres://production/four"];
 
-/// No value stands in what the server keeps or says (invariant 3): database, log file, entries, exports.
-pub fn no_value_was_told(house: &House, cast: &Cast) -> Result<()> {
-    let mut files: Vec<PathBuf> = fs::read_dir(house.folder.path())?
-        .map(|entry| entry.map(|it| it.path()))
-        .collect::<Result<_, _>>()?;
-    files.retain(|path| path.is_file());
-    files.push(cast.aya.home.join("all.ndjson"));
-    for entry in fs::read_dir(cast.aya.home.join("story"))? {
-        files.push(entry?.path());
+/// No value stands in what the server keeps or says (invariant 3), nor a hash of one without a key: database,
+/// the server's own words, exports in every format, a bundle, the report, and the log as it is published.
+pub async fn no_value_was_told(house: &House, cast: &Cast) -> Result<()> {
+    let forms: Vec<(String, Vec<u8>)> = CANARIES.iter().flat_map(|canary| forms(canary)).collect();
+    let mut told = files(house, cast)?;
+    told.extend(database(house).await?);
+    told.extend(published(house, cast).await?);
+    for wanted in [
+        "server.log",
+        "all.csv",
+        "all.cloudevents",
+        "all.ocsf",
+        "all.bundle",
+        "table openings",
+        "tile/entries/000",
+    ] {
+        ensure!(told.iter().any(|(name, bytes)| name.contains(wanted) && !bytes.is_empty()), "no {wanted}");
     }
-    ensure!(files.iter().any(|path| path.ends_with("server.log")), "the server's own words are read");
-    for path in files {
-        let bytes = fs::read(&path)?;
-        for canary in CANARIES {
-            let forms =
-                [(*canary).to_owned(), BASE64.encode(canary.as_bytes()), HEXLOWER.encode(canary.as_bytes())];
-            for form in forms {
-                let found = bytes.windows(form.len()).any(|window| window == form.as_bytes());
-                ensure!(!found, "'{canary}' stands in {}", path.display());
-            }
+    // What is looked through is really there.
+    for place in ["all.csv", "all.cloudevents", "all.ocsf", "all.ndjson", "all.bundle", "table openings"] {
+        let says = told.iter().any(|(name, bytes)| name.contains(place) && holds(bytes, b"left on Friday"));
+        ensure!(says, "{place} does not say why she left");
+    }
+    for (name, bytes) in &told {
+        for (form, pattern) in &forms {
+            ensure!(!holds(bytes, pattern), "{form} stands in {name}");
         }
     }
     Ok(())
+}
+
+fn holds(bytes: &[u8], pattern: &[u8]) -> bool {
+    bytes.windows(pattern.len()).any(|window| window == pattern)
+}
+
+/// How a value could stand somewhere: as it is, as JSON has it, encoded, and as hashes of it that anybody can make
+/// who guesses it.
+fn forms(value: &str) -> Vec<(String, Vec<u8>)> {
+    let bytes = value.as_bytes();
+    let sha1 = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
+    let digests = [
+        ("SHA-1", sha1.as_ref().to_vec()),
+        ("SHA-256", sha2::Sha256::digest(bytes).to_vec()),
+        ("SHA-512", sha2::Sha512::digest(bytes).to_vec()),
+    ];
+    let mut forms = vec![(format!("'{value}'"), bytes.to_vec())];
+    forms.push((format!("'{value}' as JSON"), value.replace('/', "\\/").into_bytes()));
+    for (name, raw) in std::iter::once(("value", bytes.to_vec())).chain(digests) {
+        let texts = [
+            HEXLOWER.encode(&raw),
+            HEXUPPER.encode(&raw),
+            // Without what depends on what follows.
+            BASE64.encode(&raw[..raw.len() / 3 * 3]),
+            BASE64URL.encode(&raw[..raw.len() / 3 * 3]),
+        ];
+        forms.extend(texts.map(|text| (format!("'{value}' as {name}, {text}"), text.into_bytes())));
+        if name != "value" {
+            forms.push((format!("'{value}' as {name}, raw"), raw));
+        }
+    }
+    forms
+}
+
+type Told = Vec<(String, Vec<u8>)>;
+
+/// What lies in the server's folder, and what the auditor was given.
+fn files(house: &House, cast: &Cast) -> Result<Told> {
+    let aya = &cast.aya;
+    for format in ["csv", "cloudevents", "ocsf"] {
+        aya.does(&format!("audit export --format {format} --file all.{format}"))?;
+    }
+    let mut paths = Vec::new();
+    for folder in [house.folder.path().to_owned(), aya.home.join("story")] {
+        for entry in fs::read_dir(folder)? {
+            paths.push(entry?.path());
+        }
+    }
+    paths.extend(["all.ndjson", "all.csv", "all.cloudevents", "all.ocsf"].map(|name| aya.home.join(name)));
+    paths.retain(|path| path.is_file());
+    paths.into_iter().map(|path| Ok((path.display().to_string(), fs::read(&path)?))).collect()
+}
+
+/// Every row of every table.
+async fn database(house: &House) -> Result<Told> {
+    let database = Database::open(&house.database).await?;
+    let is_sqlite = database.kind() == DatabaseKind::Sqlite;
+    let tables = if is_sqlite {
+        "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+    } else {
+        "SELECT CAST(table_name AS TEXT) FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1"
+    };
+    let tables: Vec<(String,)> = database.fetch_all(sql(tables)).await?;
+    let mut told = Told::new();
+    for (table,) in tables {
+        // A row as text, with bytes in hexadecimal.
+        let row = if is_sqlite {
+            let columns = format!("SELECT name FROM pragma_table_info('{table}')");
+            let columns: Vec<(String,)> = database.fetch_all(Query::composed(columns, Vec::new())).await?;
+            let columns: Vec<String> = columns.iter().map(|(name,)| format!("quote({name})")).collect();
+            format!("SELECT {} FROM {table}", columns.join(" || ' ' || "))
+        } else {
+            format!("SELECT CAST(it AS TEXT) FROM {table} it")
+        };
+        let rows: Vec<(String,)> = database.fetch_all(Query::composed(row, Vec::new())).await?;
+        let text: Vec<String> = rows.into_iter().map(|(row,)| row).collect();
+        told.push((format!("table {table}"), text.join("\n").into_bytes()));
+    }
+    database.close().await;
+    ensure!(told.len() > 20, "{} tables", told.len());
+    Ok(told)
+}
+
+/// What is published of the log, and a bundle of it.
+async fn published(house: &House, cast: &Cast) -> Result<Told> {
+    let kept = fs::read(cast.aya.home.join("portctl/credentials.json"))?;
+    let kept: serde_json::Value = serde_json::from_slice(&kept)?;
+    let token = kept["tokens"].as_object().and_then(|it| it.values().next()?.as_str()).context("no token")?;
+    let token = SecretValue::from(token.to_owned());
+    let server = house.server.url.parse().map_err(anyhow::Error::msg)?;
+    let client = Client::new(server, Some(token), Ambient::system(Timestamp::EPOCH))?;
+    let note = client.audit_checkpoint().await?;
+    let keys = client.audit_keys().await?;
+    let mut check = PublishedCheck::new(Checkpoint::open_any(&note, &keys)?, Vec::new())?;
+    let mut told = vec![("checkpoint".to_owned(), note.into_bytes())];
+    while let Some(piece) = check.wanted() {
+        let bytes = client.audit_piece(&piece).await?;
+        check.take(&bytes)?;
+        told.push((piece.path(), bytes));
+    }
+    check.finish()?;
+    let (mut bundle, mut bytes) = (client.audit_bundle(0, None).await?, Vec::new());
+    while let Some(piece) = bundle.next().await? {
+        bytes.extend(piece);
+    }
+    told.push(("all.bundle".to_owned(), bytes));
+    Ok(told)
 }
 
 /// Whoever holds the database can change a byte of an old entry, and everybody can see that she did.
