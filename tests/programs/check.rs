@@ -30,6 +30,7 @@ pub async fn names_each_that_is_down() -> Result<()> {
             "kind = \"vault\"\n[engine.vault]\naddress = \"http://127.0.0.1:1\"\n\
              auth = { method = \"token\", token_file = \"token\" }\n",
         ) + "[clusters.main]\nkubeconfig = \"kubeconfig\"\n";
+    let config = format!("{config}[log.archive]\nto = \"file://{}\"\n", at("not-mounted").display());
     let file = at("port-control.toml");
     fs::write(&file, config)?;
     let file = file.display().to_string();
@@ -38,8 +39,16 @@ pub async fn names_each_that_is_down() -> Result<()> {
     let told =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.code() == Some(2), "{told}");
-    for what in ["database", "engine vault", "provider dev", "cluster main", "no-such-plugin", "127.0.0.1:1"]
-    {
+    for what in [
+        "database",
+        "engine vault",
+        "provider dev",
+        "cluster main",
+        "no-such-plugin",
+        "127.0.0.1:1",
+        "archive file://",
+        "the folder is not there",
+    ] {
         ensure!(told.contains(what), "'{what}' is named: {told}");
     }
     Ok(())
