@@ -249,6 +249,28 @@ pub mod span {
     }
 }
 
+/// The same for a span that need not be there.
+pub mod optional_span {
+    use super::{Deserialize, Deserializer, Duration, Serializer, format_duration, parse_duration};
+    use serde::de::Error as _;
+
+    /// Writes `1h30m`.
+    #[expect(clippy::ref_option, reason = "serde's signature")]
+    pub fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match span {
+            Some(span) => serializer.serialize_str(&format_duration(*span)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads `1h30m`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| parse_duration(&text).map_err(D::Error::custom))
+            .transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

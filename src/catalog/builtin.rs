@@ -47,6 +47,7 @@ pub(super) fn administrators(
         authentication: None,
         facts: None,
         networks: Vec::new(),
+        rotation: crate::policy::ScopeRotation::default(),
     }
 }
 

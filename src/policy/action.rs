@@ -55,6 +55,8 @@ actions! {
     ManagePeople "manage-people";
     /// See rotation tasks.
     SeeRotation "see-rotation";
+    /// Agree that a rotation task may wait: one person asks, another one confirms.
+    WaiveRotation "waive-rotation";
     /// Read the log.
     ReadLog "read-log";
     /// Rotate keys. Held by `administrators`.
@@ -94,6 +96,8 @@ actions! {
     Deliver "deliver";
     /// Take from leavers what they hold; open and close rotation tasks.
     Revoke "revoke";
+    /// Keep rotation tasks, and set the new values that rotators make.
+    Rotate "rotate";
     /// Send entries of the log on.
     Forward "forward";
     /// Move old entries of the log to its archive, and end what was begun there.

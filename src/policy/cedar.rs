@@ -133,6 +133,7 @@ fn action_group(action: Action) -> Option<&'static str> {
         | A::SeePeople
         | A::ManagePeople
         | A::SeeRotation
+        | A::WaiveRotation
         | A::ReadLog
         | A::ManageKeys
         | A::Forget => Some("onWhole"),
@@ -179,6 +180,11 @@ pub(super) fn resource_entity(resource: &Resource) -> Entity {
             &id.to_string(),
             vec![("requester", Expr::new_entity_uid(uid("Person", &requester.to_string())))],
         ),
+        Resource::Waiver { task, barred } => {
+            let barred: Vec<String> = barred.iter().map(ToString::to_string).collect();
+            let barred = refs("Person", barred.iter().map(String::as_str));
+            entity("Waiver", &task.to_string(), vec![("barred", barred)])
+        }
         Resource::Own => Entity::new_no_attrs(uid("Own", "own"), HashSet::new()),
         Resource::Catalog | Resource::People | Resource::Rotation | Resource::Log | Resource::Keys => {
             Entity::new_no_attrs(uid("Whole", &resource.to_string()), HashSet::new())

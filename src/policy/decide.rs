@@ -166,6 +166,7 @@ impl Policies {
             authentication: None,
             facts: None,
             networks: Vec::new(),
+            rotation: crate::policy::ScopeRotation::default(),
         };
         let declared = found.unwrap_or(&gone);
         let question = scoped_question(facts, action, resource, declared, None, false);
@@ -310,6 +311,7 @@ const PRECEDENCE: &[DenialReason] = &[
     DenialReason::Deactivated,
     DenialReason::Suspended,
     DenialReason::OwnRequest,
+    DenialReason::OwnWaiver,
     DenialReason::NotAMember,
     DenialReason::NotAnApprover,
     DenialReason::ScopeEnded,

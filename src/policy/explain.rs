@@ -67,6 +67,10 @@ pub(super) fn explain_reason(
         DenialReason::OwnRequest => {
             ("nobody decides on her own request".into(), Some("Ask one of the approvers.".into()))
         }
+        DenialReason::OwnWaiver => (
+            "it takes two people, and neither is one of whom the task is about".into(),
+            Some("Ask somebody else who may: `portctl rotation confirm`.".into()),
+        ),
         DenialReason::NotAnApprover => {
             let approvers = scope.and_then(|s| s.by_request.as_ref()).map(|by| names(&by.approvers));
             (format!("its approvers are the groups {}", approvers.unwrap_or_else(|| "none".into())), None)

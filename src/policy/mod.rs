@@ -23,7 +23,7 @@ pub use permit::{Denial, DenialReason, FactVersions, Permit};
 pub use principal::{PersonStatus, Principal, Service};
 pub use resource::{EnvironmentFacts, Resource};
 pub use scope::{
-    ADMINISTRATORS, Allowance, Applications, ApplicationsWord, AuthenticationNeed, ByRequest, Environments,
-    EnvironmentsWord, FactAge, Members, TrustScope,
+    ADMINISTRATORS, AfterLeaving, Allowance, Applications, ApplicationsWord, AuthenticationNeed, ByRequest,
+    Environments, EnvironmentsWord, FactAge, Members, ScopeRotation, TrustScope,
 };
 pub use services::{OwnServices, ServicePermits};

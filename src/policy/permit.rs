@@ -169,6 +169,8 @@ pub enum DenialReason {
     OutsideNetwork,
     /// Nobody decides on her own request.
     OwnRequest,
+    /// Nobody agrees with herself, or about herself, that a rotation may wait.
+    OwnWaiver,
     /// She is not among the approvers.
     NotAnApprover,
     /// A policy could not be evaluated.
@@ -191,6 +193,7 @@ impl DenialReason {
             Self::AuthenticationTooOld => "authentication-too-old",
             Self::OutsideNetwork => "outside-network",
             Self::OwnRequest => "own-request",
+            Self::OwnWaiver => "own-waiver",
             Self::NotAnApprover => "not-an-approver",
             Self::EvaluationFailed => "evaluation-failed",
         }

@@ -38,6 +38,8 @@ pub enum Service {
     Broker,
     /// Takes from leavers what they still hold.
     Revocation,
+    /// Keeps rotation tasks, and has new values made.
+    Rotation,
     /// Sends entries of the log to where the configuration says.
     Forwarder,
     /// Moves old entries of the log to its archive.
@@ -54,6 +56,7 @@ impl Service {
         Self::Secrets,
         Self::Broker,
         Self::Revocation,
+        Self::Rotation,
         Self::Forwarder,
         Self::Archivist,
         Self::Operator,
@@ -68,6 +71,7 @@ impl Service {
             Self::Secrets => "secrets",
             Self::Broker => "broker",
             Self::Revocation => "revocation",
+            Self::Rotation => "rotation",
             Self::Forwarder => "forwarder",
             Self::Archivist => "archivist",
             Self::Operator => "operator",

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::base::{
     EnvironmentRef, Name, SecretName,
-    ids::{PersonId, RequestId},
+    ids::{PersonId, RequestId, RotationTaskId},
 };
 
 /// What policy has to know of an environment.
@@ -31,6 +31,13 @@ pub enum Resource {
     People,
     /// Rotation tasks.
     Rotation,
+    /// That a rotation task may wait.
+    Waiver {
+        /// Which task.
+        task: RotationTaskId,
+        /// Who has no say in it: whoever asked, and whom the task is about.
+        barred: Vec<PersonId>,
+    },
     /// The log.
     Log,
     /// The keys.
@@ -82,6 +89,7 @@ impl fmt::Display for Resource {
             Self::Keys => f.write_str("keys"),
             Self::Own => f.write_str("own"),
             Self::Request { id, .. } => write!(f, "{id}"),
+            Self::Waiver { task, .. } => write!(f, "{task}"),
         }
     }
 }

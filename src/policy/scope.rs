@@ -35,6 +35,53 @@ pub struct TrustScope {
     /// From which networks (CIDR). Empty: from anywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<String>,
+    /// What follows for values that somebody came to know under it, once she has left.
+    #[serde(default, skip_serializing_if = "ScopeRotation::is_default")]
+    pub rotation: ScopeRotation,
+}
+
+/// What follows for a value that a leaver knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterLeaving {
+    /// Nothing.
+    Ignores,
+    /// A task that holds nothing up.
+    Suggests,
+    /// A task without which she is not through.
+    Requires,
+}
+
+/// What a trust scope wants of values that were known under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ScopeRotation {
+    /// What follows.
+    #[serde(default = "ScopeRotation::requires")]
+    pub after_leaving: AfterLeaving,
+    /// By when.
+    #[serde(default = "ScopeRotation::week", with = "time::span")]
+    pub within: Duration,
+}
+
+impl Default for ScopeRotation {
+    fn default() -> Self {
+        Self { after_leaving: Self::requires(), within: Self::week() }
+    }
+}
+
+impl ScopeRotation {
+    fn requires() -> AfterLeaving {
+        AfterLeaving::Requires
+    }
+
+    fn week() -> Duration {
+        Duration::from_hours(7 * 24)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Who can be in a trust scope.
@@ -136,7 +183,7 @@ pub struct AuthenticationNeed {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acr: Vec<String>,
     /// Oldest sign-in that counts.
-    #[serde(default, with = "optional_span", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "time::optional_span", skip_serializing_if = "Option::is_none")]
     pub no_older_than: Option<Duration>,
 }
 
@@ -147,31 +194,4 @@ pub struct FactAge {
     /// Oldest group membership that counts; older counts as absent.
     #[serde(with = "time::span")]
     pub no_older_than: Duration,
-}
-
-mod optional_span {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    use crate::base::time::{format_duration, parse_duration};
-
-    #[expect(clippy::ref_option, reason = "serde's signature")]
-    pub(super) fn serialize<S: Serializer>(
-        span: &Option<Duration>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match span {
-            Some(span) => serializer.serialize_str(&format_duration(*span)),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        Option::<String>::deserialize(deserializer)?
-            .map(|text| parse_duration(&text).map_err(D::Error::custom))
-            .transpose()
-    }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::base::{
     Name, SecretName, Timestamp,
-    ids::{GrantId, PersonId, RequestId, SessionId},
+    ids::{GrantId, PersonId, RequestId, RotationTaskId, SessionId},
 };
 
 fn id<I: crate::base::ids::Id>(n: u128) -> I {
@@ -37,6 +37,7 @@ fn scopes() -> Vec<TrustScope> {
         {"name": "auditor", "members": {"groups": ["audit"]}, "ends": "2027-01-01", "allows": [{"actions": ["read-log"]}]},
         {"name": "keys", "members": {"groups": ["it"]}, "authentication": {"acr": ["mfa"], "no-older-than": "10m"},
          "networks": ["10.0.0.0/8"], "allows": [{"actions": ["manage-keys"]}]},
+        {"name": "rotation", "members": {"groups": ["leads"]}, "allows": [{"actions": ["waive-rotation"]}]},
         {"name": "operations", "members": {"groups": ["it"]},
          "allows": [{"actions": ["destroy"], "applications": "all", "environments": "all"}]},
     ]);
@@ -60,6 +61,11 @@ fn request_of(requester: u128) -> Resource {
         scope: name("production-access"),
         environment: environment("reports/production"),
     }
+}
+
+/// That a task may wait; these have no say in it.
+fn waiver(barred: &[u128]) -> Resource {
+    Resource::Waiver { task: id::<RotationTaskId>(8), barred: barred.iter().map(|n| id(*n)).collect() }
 }
 
 /// Somebody of these groups, who has just signed in.
@@ -320,6 +326,30 @@ fn cases() -> Vec<Case> {
             service(Service::Revocation),
             A::Deliver,
             Resource::Environment(environment("reports/production")),
+            Some(No::NotCovered),
+        ),
+        case("a waiver", with(person(&["leads"]), same), A::WaiveRotation, waiver(&[7]), None),
+        case(
+            "a waiver that she asked for, or that is about her",
+            with(person(&["leads"]), same),
+            A::WaiveRotation,
+            waiver(&[7, 1]),
+            Some(No::OwnWaiver),
+        ),
+        case("a waiver, by somebody else", dana(), A::WaiveRotation, waiver(&[7]), Some(No::NotAMember)),
+        case("rotation keeps its tasks", service(Service::Rotation), A::Rotate, Resource::Rotation, None),
+        case(
+            "rotation sets a new value",
+            service(Service::Rotation),
+            A::Rotate,
+            Resource::Environment(environment("reports/production")),
+            None,
+        ),
+        case(
+            "rotation takes from leavers",
+            service(Service::Rotation),
+            A::Revoke,
+            Resource::People,
             Some(No::NotCovered),
         ),
         case("the forwarder forwards", service(Service::Forwarder), A::Forward, Resource::Log, None),

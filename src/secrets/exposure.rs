@@ -3,7 +3,7 @@
 use crate::{
     audit::Work,
     base::{
-        Result,
+        Name, Result,
         ids::{ExposureId, SecretId, VersionId},
     },
     store::sql,
@@ -30,10 +30,19 @@ impl How {
     }
 }
 
-/// Notes it; a second time moves when it was last. `principal` is whoever it is, as the log names her.
+/// Whoever comes to know a value, and under which trust scope.
+pub(super) struct Knower<'a> {
+    /// As the log names her.
+    pub(super) principal: &'a str,
+    /// The scope that allowed it; it says what follows for rotation once she has left.
+    pub(super) scope: Option<&'a Name>,
+}
+
+/// Notes it; a second time moves when it was last. Where that is under another scope, none is kept: then
+/// the strictest rule holds.
 pub(super) async fn note(
     work: &mut Work<'_>,
-    principal: &str,
+    knower: Knower<'_>,
     secret: SecretId,
     version: VersionId,
     fingerprint: &[u8],
@@ -41,16 +50,18 @@ pub(super) async fn note(
 ) -> Result<()> {
     let (id, now) = (work.ambient().id::<ExposureId>(), work.now());
     work.execute(
-        sql("INSERT INTO exposures (id, principal, secret, version, fingerprint, how, first_at, last_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $7) \
-             ON CONFLICT (principal, version, how) DO UPDATE SET last_at = excluded.last_at")
+        sql("INSERT INTO exposures (id, principal, secret, version, fingerprint, how, first_at, last_at, scope) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8) \
+             ON CONFLICT (principal, version, how) DO UPDATE SET last_at = excluded.last_at, \
+             scope = CASE WHEN exposures.scope = excluded.scope THEN exposures.scope ELSE NULL END")
         .bind(id)
-        .bind(principal)
+        .bind(knower.principal)
         .bind(secret)
         .bind(version)
         .bind(fingerprint)
         .bind(how.as_str())
-        .bind(now),
+        .bind(now)
+        .bind(knower.scope),
     )
     .await?;
     Ok(())

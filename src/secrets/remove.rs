@@ -111,6 +111,7 @@ impl Secrets {
                     team: environment.owner.clone(),
                     protected: environment.protected,
                     by: permit.principal().to_string(),
+                    scope: permit.scope().cloned(),
                     place: place.clone(),
                     op: Op::Remove { removal, number, engine_version },
                 };

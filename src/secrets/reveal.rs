@@ -5,7 +5,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     Secrets, environment_of,
-    exposure::{How, note},
+    exposure::{How, Knower, note},
     fetch::{Fetched, Label, Which},
     no_such,
     rows::{LIVE, NewVersion, SecretRow, add_version, secret_or_new, version_in},
@@ -126,8 +126,9 @@ impl Unit for Tell {
         let mut numbers = Vec::with_capacity(self.labels.len());
         for (name, label) in &self.labels {
             let (secret, version, number) = take_in(work, label).await?;
-            note(work, &self.permit.principal().to_string(), secret, version, &label.fingerprint, self.how)
-                .await?;
+            let principal = self.permit.principal().to_string();
+            let knower = Knower { principal: &principal, scope: self.permit.scope() };
+            note(work, knower, secret, version, &label.fingerprint, self.how).await?;
             let draft = Draft::act(action).secret(&here.at, name).with("version", number);
             let is_shared = label.at.environment != here.at;
             work.record(if is_shared { draft.with("of", label.at.to_string()) } else { draft });

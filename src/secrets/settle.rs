@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Made, Place, RemoteEngine, Removal, Secrets,
-    exposure::{How, note},
+    exposure::{How, Knower, note},
     place::Home,
     remove::mark,
     rows::{NewVersion, add_version, secret_in, secret_or_new, version_in},
@@ -39,6 +39,9 @@ pub(super) struct Pending {
     pub(super) protected: bool,
     /// Whoever began it, as the log names her.
     pub(super) by: String,
+    /// The trust scope that allowed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) scope: Option<Name>,
     /// Where it is done: files may move the secret before the outcome is known.
     pub(super) place: Place,
     pub(super) op: Op,
@@ -384,7 +387,8 @@ impl Settle {
             (id, number, equal)
         };
         if exposed {
-            note(work, &self.pending.by, row.id()?, id, fingerprint, How::Entered).await?;
+            let knower = Knower { principal: &self.pending.by, scope: self.pending.scope.as_ref() };
+            note(work, knower, row.id()?, id, fingerprint, How::Entered).await?;
         }
         Ok(Made { id, number, equal_to_previous })
     }

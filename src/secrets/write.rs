@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     Recipe, Secrets, embedded,
-    exposure::{How, note},
+    exposure::{How, Knower, note},
     place::Home,
     rows::{LIVE, NewVersion, SecretRow, add_version, secret_in, secret_or_new, version_in},
     secret_of,
@@ -149,6 +149,7 @@ impl Secrets {
             team: new.environment.owner.clone(),
             protected: new.environment.protected,
             by: permit.principal().to_string(),
+            scope: permit.scope().cloned(),
             place: place.clone(),
             op: Op::Write {
                 engine_version: expected + 1,
@@ -197,8 +198,9 @@ impl Unit for WriteEmbedded {
         };
         let (id, number) = add_version(work, &row, version).await?;
         if new.origin == Origin::Entered {
-            note(work, &self.permit.principal().to_string(), row.id()?, id, &self.fingerprint, How::Entered)
-                .await?;
+            let principal = self.permit.principal().to_string();
+            let knower = Knower { principal: &principal, scope: self.permit.scope() };
+            note(work, knower, row.id()?, id, &self.fingerprint, How::Entered).await?;
         }
         work.record(new.origin.draft(&new.at).with("version", number).with("equal", equal_to_previous));
         Ok(Made { id, number, equal_to_previous })

@@ -20,7 +20,7 @@ use port_control::{
     keys::{Keys, MasterKey},
     policy::{
         ADMINISTRATORS, Action, Allowance, Authentication, FactVersions, Facts, Members, Membership, Permit,
-        PersonFacts, PersonStatus, Policies, Resource, TrustScope,
+        PersonFacts, PersonStatus, Policies, Resource, ScopeRotation, TrustScope,
     },
     store::{Database, WriteTx, sql},
 };
@@ -316,6 +316,7 @@ impl Calendar {
             authentication: None,
             facts: None,
             networks: Vec::new(),
+            rotation: ScopeRotation::default(),
         };
         let membership =
             Membership { group: name("administrators-1")?, source: "dev".to_owned(), asserted_at: now };

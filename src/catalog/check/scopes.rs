@@ -34,6 +34,7 @@ fn reach(action: Action) -> Reach {
         | Action::SeePeople
         | Action::ManagePeople
         | Action::SeeRotation
+        | Action::WaiveRotation
         | Action::ReadLog
         | Action::ManageKeys
         | Action::Forget => Reach::Whole,
@@ -55,6 +56,9 @@ impl At<'_, '_> {
         }
         if scope.facts.as_ref().is_some_and(|it| it.no_older_than.is_zero()) {
             self.wrong(&["facts", "no-older-than"], "no fact would count", "Write for example 12h.");
+        }
+        if scope.rotation.within.is_zero() {
+            self.wrong(&["rotation", "within"], "every task would be late at once", "Write for example 7d.");
         }
         for (index, text) in scope.networks.iter().enumerate() {
             if text.parse::<IpNet>().is_err() {
