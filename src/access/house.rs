@@ -311,6 +311,7 @@ impl House {
             administrators: Vec::new(),
             providers: Vec::new(),
             sessions: SessionConfig { idle: Duration::from_hours(1), absolute: Duration::from_hours(10) },
+            outbox: crate::notify::Outbox::default(),
         })
         .unwrap();
         let services = Arc::clone(&self.services) as _;

@@ -92,6 +92,12 @@ ids! {
     HoldId "hld";
     /// A message in the outbox.
     MessageId "msg";
+    /// That a connection removed somebody.
+    RemovalId "rem";
+    /// Removals that were held together.
+    RemovalBatchId "rmb";
+    /// Removals that were announced.
+    ExpectationId "xpt";
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod people;
 
 mod recovery;
 mod refusals;
+mod removal;
 mod sealing;
 mod sessions;
 mod sign_in;
@@ -37,6 +38,9 @@ pub use cli_login::{LoginWish, PendingLogin};
 pub use oidc::{BegunSignIn, Callback, ProviderSignOut, SignInWish, SignedIn};
 pub use people::{Person, PersonAddress};
 pub use recovery::RecoveryRight;
+pub use removal::{
+    Announcement, Cause, Expected, Held, RemovalLimit, Removals, Removed, Source, Verdict as HeldVerdict,
+};
 pub use sealing::Sealing;
 pub use sessions::{NewSession, Session, SessionKind};
 pub use sign_in::{Arrival, Assertion};
@@ -49,6 +53,7 @@ use crate::{
         Ambient, Result,
         config::{AdministratorGroup, ProviderConfig, SessionConfig},
     },
+    notify::Outbox,
     store::Database,
 };
 
@@ -72,6 +77,8 @@ pub struct Parts {
     pub providers: Vec<ProviderConfig>,
     /// How long sessions last.
     pub sessions: SessionConfig,
+    /// Where what is held is told.
+    pub outbox: Outbox,
 }
 
 /// People and their sessions. Cheap to clone.
@@ -83,7 +90,7 @@ pub struct Identity {
     ambient: Ambient,
     permits: Arc<dyn ServicePermits>,
     public_url: Arc<Url>,
-    administrators: Arc<[AdministratorGroup]>,
+    removals: Removals,
     providers: Arc<Providers>,
     sessions: SessionConfig,
     limit: Arc<Limit>,
@@ -104,11 +111,17 @@ impl Identity {
             ambient: parts.ambient,
             permits: parts.permits,
             public_url: Arc::new(parts.public_url),
-            administrators: parts.administrators.into(),
+            removals: Removals::new(parts.administrators.into(), parts.outbox),
             providers: Arc::new(providers),
             sessions: parts.sessions,
             limit: Arc::default(),
             refusals: Arc::default(),
         })
+    }
+
+    /// What takes people away, inside other rooms' units of work.
+    #[must_use]
+    pub const fn removals(&self) -> &Removals {
+        &self.removals
     }
 }

@@ -1,20 +1,18 @@
-//! Suspending, resuming, deactivating and signing out. What is committed here is dead everywhere from
+//! Suspending, resuming, deactivating, reactivating and signing out, as an administrator does them. What is committed here is dead everywhere from
 //! that commit on, because every use of anything is joined with the person's status.
-
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{
     Identity, PersonAddress,
     people::find_in,
+    removal::{Cause, Removals, Removed},
     sessions::{end_all, move_facts},
 };
 use crate::{
     audit::{Authority, Draft, Unit, Work},
-    base::{Problem, Result, config::AdministratorGroup, ids::PersonId},
+    base::{Problem, Result, ids::PersonId},
     policy::{Action, Permit, PersonStatus},
-    store::sql,
 };
 
 /// The cause of a suspension that the person's identity provider ends by signing her in: the database was
@@ -30,6 +28,8 @@ pub enum StatusChange {
     Resume,
     /// Everything is taken away.
     Deactivate,
+    /// Brings back who was deactivated: the person, and nothing that she held.
+    Reactivate,
     /// All sessions end; the person may sign in again.
     SignOut,
 }
@@ -90,10 +90,24 @@ impl Identity {
         self.change_status(permit, whom, StatusChange::SignOut, reason).await
     }
 
-    /// Does one of the four.
+    /// Brings back somebody who was deactivated: the person, and nothing that she held.
     ///
     /// # Errors
-    /// As the four; `invalid-request` without a reason.
+    /// `not-found`, `ambiguous`; `conflict` where she is not deactivated, or what she held is still being
+    /// taken away.
+    pub async fn reactivate(
+        &self,
+        permit: Permit,
+        whom: &PersonAddress,
+        reason: &str,
+    ) -> Result<StatusChanged> {
+        self.change_status(permit, whom, StatusChange::Reactivate, reason).await
+    }
+
+    /// Does one of the five.
+    ///
+    /// # Errors
+    /// As the five; `invalid-request` without a reason.
     pub async fn change_status(
         &self,
         permit: Permit,
@@ -111,7 +125,7 @@ impl Identity {
                 whom: whom.clone(),
                 change,
                 reason: reason.to_owned(),
-                administrators: Arc::clone(&self.administrators),
+                removals: self.removals.clone(),
             })
             .await
     }
@@ -122,7 +136,7 @@ struct ChangeStatus {
     whom: PersonAddress,
     change: StatusChange,
     reason: String,
-    administrators: Arc<[AdministratorGroup]>,
+    removals: Removals,
 }
 
 #[async_trait]
@@ -135,114 +149,49 @@ impl Unit for ChangeStatus {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<StatusChanged> {
         let person = find_in(work, &self.whom).await?;
-        let status = self
-            .change
-            .from(person.status)
-            .map_err(|why| Problem::conflict(format!("{} ({}) {why}", person.id, person.status.as_str())))?;
-        if person.status == PersonStatus::Active && status != PersonStatus::Active {
-            self.keep_an_administrator(work, person.id).await?;
-        }
-        if status != person.status {
-            self.write_status(work, person.id, status).await?;
-        }
-        let sessions_ended = match self.change {
-            StatusChange::Deactivate => end_all(work, person.id, "deactivated").await?,
-            StatusChange::SignOut => end_all(work, person.id, "signed-out").await?,
-            StatusChange::Suspend | StatusChange::Resume => 0,
+        let (id, cause) = (person.id, Cause::Principal(self.permit.principal().clone()));
+        let (status, sessions_ended) = match self.change {
+            StatusChange::Suspend => {
+                removed(id, person.status, self.removals.suspend_in(work, id, &cause, &self.reason).await?)?
+            }
+            StatusChange::Deactivate => removed(
+                id,
+                person.status,
+                self.removals.deactivate_in(work, id, &cause, &self.reason).await?,
+            )?,
+            StatusChange::Resume => (self.removals.resume_in(work, id, &cause, &self.reason).await?, 0),
+            StatusChange::Reactivate => {
+                (self.removals.reactivate_in(work, id, &cause, &self.reason).await?, 0)
+            }
+            StatusChange::SignOut => (person.status, self.sign_out(work, id, person.status).await?),
         };
-        move_facts(work, person.id).await?;
-        work.record(
-            Draft::act(self.change.entry())
-                .subject(person.id)
-                .resource(person.id)
-                .reason(&self.reason)
-                .with("was", person.status.as_str())
-                .with("sessions_ended", sessions_ended),
-        );
-        Ok(StatusChanged { person: person.id, status, sessions_ended })
+        Ok(StatusChanged { person: id, status, sessions_ended })
     }
 }
 
 impl ChangeStatus {
-    async fn write_status(&self, work: &mut Work<'_>, person: PersonId, status: PersonStatus) -> Result<()> {
-        let cause = (status != PersonStatus::Active).then(|| self.permit.principal().to_string());
-        work.execute(
-            sql("UPDATE people SET status = $2, status_cause = $3, status_since = $4 WHERE id = $1")
-                .bind(person)
-                .bind(status.as_str())
-                .bind(cause)
-                .bind(work.now()),
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Whoever is the last active person in the groups of `administrators` stays. Read inside the unit:
-    /// two who take each other away at one instant are settled by the log's order.
-    async fn keep_an_administrator(&self, work: &mut Work<'_>, person: PersonId) -> Result<()> {
-        let mut is_one = false;
-        for group in self.administrators.iter() {
-            let others = in_group(work, group, person, "<>").await?;
-            if others {
-                return Ok(());
-            }
-            is_one = is_one || in_group(work, group, person, "=").await?;
-        }
-        if !is_one {
-            return Ok(());
-        }
-        Err(Problem::conflict(format!("{person} is the last active administrator: nobody would be left"))
-            .remedy(
-                "Let another person of the groups in `administrators` of the server's configuration sign in first, or \
-                 add a group there.",
-            ))
+    async fn sign_out(&self, work: &mut Work<'_>, person: PersonId, status: PersonStatus) -> Result<u64> {
+        let sessions_ended = end_all(work, person, "signed-out").await?;
+        move_facts(work, person).await?;
+        work.record(
+            Draft::act("person.signed-out")
+                .subject(person)
+                .resource(person)
+                .reason(&self.reason)
+                .with("was", status.as_str())
+                .with("sessions_ended", sessions_ended),
+        );
+        Ok(sessions_ended)
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct Count {
-    n: i64,
-}
-
-/// Whether an active person is in `group`: the one meant, or another than her.
-async fn in_group(
-    work: &mut Work<'_>,
-    group: &AdministratorGroup,
-    person: PersonId,
-    comparison: &'static str,
-) -> Result<bool> {
-    let text = format!(
-        "SELECT CAST(count(*) AS BIGINT) AS n FROM memberships m JOIN people p ON p.id = m.person \
-         WHERE m.source = $1 AND m.group_id = $2 AND p.status = 'active' AND p.id {comparison} $3"
-    );
-    let args = vec![group.provider.as_str().into(), group.id.as_str().into(), person.into()];
-    let count: Option<Count> = work.fetch_optional(crate::store::Query::composed(text, args)).await?;
-    Ok(count.is_some_and(|count| count.n > 0))
-}
-
-impl StatusChange {
-    /// What she becomes, or why that cannot be.
-    fn from(self, status: PersonStatus) -> Result<PersonStatus, &'static str> {
-        match (self, status) {
-            (Self::Suspend, PersonStatus::Active) => Ok(PersonStatus::Suspended),
-            (Self::Resume, PersonStatus::Suspended) => Ok(PersonStatus::Active),
-            (Self::Deactivate, PersonStatus::Active | PersonStatus::Suspended) => {
-                Ok(PersonStatus::Deactivated)
-            }
-            (Self::SignOut, status) => Ok(status),
-            (Self::Suspend, _) => Err("cannot be suspended"),
-            (Self::Resume, _) => Err("is not suspended"),
-            (Self::Deactivate, _) => Err("is deactivated already"),
-        }
-    }
-
-    /// The action of its entry.
-    const fn entry(self) -> &'static str {
-        match self {
-            Self::Suspend => "person.suspended",
-            Self::Resume => "person.resumed",
-            Self::Deactivate => "person.deactivated",
-            Self::SignOut => "person.signed-out",
+/// What she is, and how many sessions ended; a conflict where there was nothing to do.
+fn removed(person: PersonId, was: PersonStatus, removed: Removed) -> Result<(PersonStatus, u64)> {
+    match removed {
+        Removed::Deactivated { sessions_ended } => Ok((PersonStatus::Deactivated, sessions_ended)),
+        Removed::Suspended | Removed::Held => Ok((PersonStatus::Suspended, 0)),
+        Removed::Already | Removed::Kept => {
+            Err(Problem::conflict(format!("{person} is {} already", was.as_str())))
         }
     }
 }

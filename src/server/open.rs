@@ -81,6 +81,8 @@ impl Server {
         let permits: Arc<dyn ServicePermits> =
             Arc::new(OwnServices::new(Arc::clone(&policies), ambient.clone()));
         let catalog = Catalog::new(database.clone(), config.administrators.clone());
+        let webhooks = webhooks(&config.webhooks)?;
+        let outbox = Outbox::new(&webhooks);
         let identity = Identity::new(identity::Parts {
             database: database.clone(),
             log: log.clone(),
@@ -91,6 +93,7 @@ impl Server {
             administrators: config.administrators.clone(),
             providers: config.providers.clone(),
             sessions: config.sessions,
+            outbox: outbox.clone(),
         })?;
         let gate = Gate::new(GateParts {
             database: database.clone(),
@@ -120,14 +123,13 @@ impl Server {
             permits: Arc::clone(&permits),
             targets: broker::targets(&config.clusters, &ambient),
         });
-        let webhooks = webhooks(&config.webhooks)?;
         let requests = Requests::new(
             database.clone(),
             log.clone(),
             catalog.clone(),
             Arc::clone(&policies),
             ambient.clone(),
-            Outbox::new(&webhooks),
+            outbox.clone(),
             config.public_url.as_str(),
         );
         let revocation =

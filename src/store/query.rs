@@ -119,6 +119,9 @@ args! {
     ids::BatchId => Text(v => v.to_string());
     ids::MessageId => Text(v => v.to_string());
     ids::HoldId => Text(v => v.to_string());
+    ids::RemovalId => Text(v => v.to_string());
+    ids::RemovalBatchId => Text(v => v.to_string());
+    ids::ExpectationId => Text(v => v.to_string());
 }
 
 /// Runs the same body on whichever database it is.

@@ -23,6 +23,7 @@ pub const ACTIONS: &[&str] = &[
     "person.groups-changed",
     "person.suspended",
     "person.resumed",
+    "person.reactivated",
     "person.deactivated",
     "person.signed-out",
     "session.began",
@@ -146,7 +147,7 @@ impl Somebody {
                 self.say(entry, "added");
             }
             "person.suspended" => self.status = PersonStatus::Suspended,
-            "person.resumed" => self.status = PersonStatus::Active,
+            "person.resumed" | "person.reactivated" => self.status = PersonStatus::Active,
             "person.deactivated" => (self.status, self.sessions) = (PersonStatus::Deactivated, Vec::new()),
             "person.signed-out" => self.sessions.clear(),
             "session.began" => self.begin(entry)?,

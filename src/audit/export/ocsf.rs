@@ -57,9 +57,12 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "grant.began" => (Class::UserAccessManagement, ASSIGN),
         "grant.ended" => (Class::UserAccessManagement, REVOKE),
         "person.joined" | "leaver.opened" | "rotation.opened" => (Entity, CREATE),
-        "person.suspended" => (Entity, SUSPEND),
+        "person.suspended" | "removal.held" => (Entity, SUSPEND),
         "person.resumed" => (Entity, RESUME),
         "person.deactivated" => (Entity, DEACTIVATE),
+        "person.reactivated" => (Entity, ENABLE),
+        "removal.refused" | "removal.rejected" => (Entity, OTHER),
+        "removal.expected" => (Entity, CREATE),
         "leaver.closed" | "rotation.closed" => (Entity, OTHER),
         "person.groups-changed"
         | "rotation.cause-added"

@@ -93,6 +93,7 @@ impl Bench {
             administrators: vec![AdministratorGroup { provider: "company".to_owned(), id: "it".to_owned() }],
             providers,
             sessions: SessionConfig { idle: Duration::from_hours(1), absolute: Duration::from_hours(8) },
+            outbox: crate::notify::Outbox::default(),
         })
         .unwrap();
         Self { _folder: folder, database, clock, ambient, identity }
