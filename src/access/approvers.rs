@@ -57,8 +57,11 @@ pub(super) fn facts_of(
 ) -> Option<PersonFacts> {
     let first = rows.first()?;
     let status = PersonStatus::from_stored(&first.status);
-    let versions =
-        FactVersions { person: Some((person, first.facts)), session: None, catalog: declared.version };
+    let versions = FactVersions {
+        person: Some((person, first.facts)),
+        catalog: declared.version,
+        ..FactVersions::default()
+    };
     let memberships = rows.into_iter().filter_map(|row| membership(row, declared)).collect();
     Some(PersonFacts {
         person,

@@ -49,6 +49,7 @@ pub(super) async fn gather(
             person: Some((row.person, row.facts)),
             session: Some(row.session.id),
             catalog: declared.version,
+            ..FactVersions::default()
         },
     };
     Ok(if row.session.kind == SessionKind::Recovery { for_recovery(facts) } else { facts })
@@ -119,8 +120,11 @@ impl FactsOfNow for RowsOfNow {
             (Some((person, facts)), Some(session)) => {
                 confirm_person(tx, person, facts, session, permit.rests_on().catalog).await
             }
-            // Our own services rest on nothing that moves.
-            (None, None) => Ok(()),
+            (None, None) => match &permit.rests_on().connection {
+                Some((name, version)) => confirm_connection(tx, name, *version).await,
+                // Our own services rest on nothing that moves.
+                None => Ok(()),
+            },
             _ => Err(Problem::internal("a permit of a person rests on her facts and on her session")),
         }
     }
@@ -154,6 +158,15 @@ async fn confirm_person(
         return Err(changed("what files declare has moved"));
     }
     Ok(())
+}
+
+async fn confirm_connection(tx: &mut WriteTx, name: &Name, version: i64) -> Result<()> {
+    let row: Option<(i64,)> =
+        tx.fetch_optional(sql("SELECT version FROM scim_connections WHERE name = $1").bind(name)).await?;
+    match row {
+        Some((now,)) if now == version => Ok(()),
+        _ => Err(changed("the connection was changed")),
+    }
 }
 
 fn changed(what: &str) -> Problem {

@@ -52,7 +52,7 @@ pub(crate) struct Services(pub(crate) Ambient);
 
 impl ServicePermits for Services {
     fn permit(&self, service: Service, action: Action, resource: Resource) -> Result<Permit> {
-        let rests_on = FactVersions { person: None, session: None, catalog: 0 };
+        let rests_on = FactVersions::default();
         Ok(Permit::for_tests(Principal::Service(service), action, resource, rests_on, self.0.now()))
     }
 }

@@ -87,7 +87,7 @@ impl House {
     }
 
     fn permit(&self) -> Permit {
-        let rests_on = FactVersions { person: None, session: None, catalog: 0 };
+        let rests_on = FactVersions::default();
         let who = Principal::Person(self.dana);
         Permit::for_tests(who, Action::ReadLog, Resource::Log, rests_on, self.ambient.now())
     }
@@ -299,7 +299,7 @@ async fn the_signer_follows_the_log() {
             Principal::Person(house.dana),
             Action::ReadLog,
             Resource::Log,
-            FactVersions { person: None, session: None, catalog: 0 },
+            FactVersions::default(),
             house.ambient.now(),
         ),
         drafts: vec![Draft::act("secret.set")],

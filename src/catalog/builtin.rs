@@ -15,6 +15,7 @@ const ACTIONS: &[Action] = &[
     Action::ManagePeople,
     Action::ManageKeys,
     Action::Forget,
+    Action::ManageConnections,
     Action::SeeRotation,
     Action::ReadLog,
 ];

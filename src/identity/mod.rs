@@ -8,6 +8,7 @@ mod caller;
 mod cli_login;
 mod csrf;
 mod forget;
+mod groups;
 mod limit;
 mod oidc;
 mod people;

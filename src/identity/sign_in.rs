@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::{
     Identity, NewSession, SessionKind,
     caller::{may_act, stored_id},
+    groups::{GroupsChanged, changed_in},
     sessions::{SessionSeed, end_one, move_facts},
     status::UNTIL_HER_PROVIDER_SPOKE,
     token::{TOKEN_PREFIX, new_token},
@@ -221,16 +222,10 @@ impl TakeIn {
         )
         .await?;
         let now = &self.assertion.groups;
-        if before != *now {
-            work.record(
-                Draft::act("person.groups-changed")
-                    .subject(person)
-                    .with("provider", self.assertion.provider.as_str())
-                    .with("added", now.difference(&before).cloned().collect::<Vec<_>>())
-                    .with("removed", before.difference(now).cloned().collect::<Vec<_>>()),
-            );
-        }
-        Ok(())
+        let added: Vec<String> = now.difference(&before).cloned().collect();
+        let removed: Vec<String> = before.difference(now).cloned().collect();
+        let source = self.assertion.provider.as_str();
+        changed_in(work, person, GroupsChanged { source, added: &added, removed: &removed }).await
     }
 
     /// `asserted_at` moves for all of them, because the provider has just said them again.

@@ -69,7 +69,7 @@ impl Post {
             Principal::Service(Service::Operator),
             Action::Operate,
             Resource::People,
-            FactVersions { person: None, session: None, catalog: 0 },
+            FactVersions::default(),
             ambient.now(),
         );
         log.perform(Tell(permit, Outbox::new(std::slice::from_ref(webhook)))).await.unwrap();

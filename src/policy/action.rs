@@ -63,6 +63,8 @@ actions! {
     ManageKeys "manage-keys";
     /// Forget people in the log, and hold that up. Held by `administrators`.
     Forget "forget";
+    /// Make, see, change and disable connections. Held by `administrators`.
+    ManageConnections "manage-connections";
 
     // On one's own; every active person may.
 
@@ -83,6 +85,13 @@ actions! {
     SeeRequest "see-request";
     /// Say yes or no to a request.
     Decide "decide";
+
+    // Of connections.
+
+    /// Create, change and read people and groups, as the connection's identity provider says.
+    Provision "provision";
+    /// Take a person away, or from a group, as the connection's identity provider says.
+    Deprovision "deprovision";
 
     // Of our own services.
 

@@ -136,7 +136,8 @@ fn action_group(action: Action) -> Option<&'static str> {
         | A::WaiveRotation
         | A::ReadLog
         | A::ManageKeys
-        | A::Forget => Some("onWhole"),
+        | A::Forget
+        | A::ManageConnections => Some("onWhole"),
         A::SeeOwn | A::EndOwnSession | A::SignInCli => Some("own"),
         _ => None,
     }
@@ -186,9 +187,12 @@ pub(super) fn resource_entity(resource: &Resource) -> Entity {
             entity("Waiver", &task.to_string(), vec![("barred", barred)])
         }
         Resource::Own => Entity::new_no_attrs(uid("Own", "own"), HashSet::new()),
-        Resource::Catalog | Resource::People | Resource::Rotation | Resource::Log | Resource::Keys => {
-            Entity::new_no_attrs(uid("Whole", &resource.to_string()), HashSet::new())
-        }
+        Resource::Catalog
+        | Resource::People
+        | Resource::Rotation
+        | Resource::Log
+        | Resource::Keys
+        | Resource::Connections => Entity::new_no_attrs(uid("Whole", &resource.to_string()), HashSet::new()),
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::base::{Name, Problem, ProblemKind, Timestamp};
 
 /// How long a permit for what rests on nothing that ends may be acted on.
-const PERMIT_LIFE: Duration = Duration::from_mins(1);
+pub(super) const PERMIT_LIFE: Duration = Duration::from_mins(1);
 
 /// The policies, parsed once.
 pub struct Policies {
@@ -28,6 +28,7 @@ pub struct Policies {
     scopes: CedarPolicies,
     requests: CedarPolicies,
     services: CedarPolicies,
+    pub(super) connections: CedarPolicies,
     /// Whom somebody without access can ask.
     contact: String,
 }
@@ -48,6 +49,7 @@ impl Policies {
             scopes: parse(&[people, include_str!("../../policies/scopes.cedar")])?,
             requests: parse(&[people, include_str!("../../policies/requests.cedar")])?,
             services: parse(&[include_str!("../../policies/services.cedar")])?,
+            connections: parse(&[include_str!("../../policies/connections.cedar")])?,
             contact: "an administrator".to_owned(),
         })
     }
@@ -66,6 +68,7 @@ impl Policies {
         match facts {
             Facts::Service(facts) => self.decide_service(facts, action, resource),
             Facts::Person(facts) => self.decide_person(facts, action, resource),
+            Facts::Connection(facts) => self.decide_connection(facts, action, resource),
         }
     }
 
@@ -93,7 +96,7 @@ impl Policies {
                 grant: None,
                 because: id,
                 network: None,
-                rests_on: FactVersions { person: None, session: None, catalog: 0 },
+                rests_on: FactVersions::default(),
                 decided_at: facts.now,
                 good_until: facts.now.after(PERMIT_LIFE),
             }),
@@ -391,13 +394,20 @@ fn denial(facts: &PersonFacts, action: Action, resource: Resource, no: No, conta
 }
 
 #[cfg(test)]
+use super::connection::connection_question;
+
+#[cfg(test)]
 impl Policies {
     /// The built-in policies but for one.
     pub(super) fn built_in_without(id: &str) -> Self {
         let mut policies = Self::built_in().expect("a test sees that they parse");
-        for set in
-            [&mut policies.people, &mut policies.scopes, &mut policies.requests, &mut policies.services]
-        {
+        for set in [
+            &mut policies.people,
+            &mut policies.scopes,
+            &mut policies.requests,
+            &mut policies.services,
+            &mut policies.connections,
+        ] {
             set.remove(id);
         }
         policies
@@ -409,7 +419,11 @@ impl Policies {
         action: Action,
         resource: &Resource,
     ) -> Vec<Vec<cedar_policy::Entity>> {
-        let Facts::Person(facts) = facts else { return vec![vec![resource_entity(resource)]] };
+        let facts = match facts {
+            Facts::Person(facts) => facts,
+            Facts::Service(_) => return vec![vec![resource_entity(resource)]],
+            Facts::Connection(facts) => return vec![connection_question(facts, action, resource).entities],
+        };
         let question = |scope| scoped_question(facts, action, resource, scope, None, false).entities;
         facts.scopes.iter().map(question).collect()
     }

@@ -75,6 +75,7 @@ pub(super) fn explain_reason(
             let approvers = scope.and_then(|s| s.by_request.as_ref()).map(|by| names(&by.approvers));
             (format!("its approvers are the groups {}", approvers.unwrap_or_else(|| "none".into())), None)
         }
+        DenialReason::ConnectionDisabled => ("the connection is disabled".into(), ask_them()),
         DenialReason::EvaluationFailed => {
             ("a policy could not be evaluated, and that is a no".into(), Some(format!("Tell {contact}.")))
         }

@@ -16,6 +16,8 @@ pub enum Facts {
     Person(PersonFacts),
     /// One of our own services.
     Service(ServiceFacts),
+    /// A connection.
+    Connection(ConnectionFacts),
 }
 
 /// What is known of one of our own services.
@@ -23,6 +25,21 @@ pub enum Facts {
 pub struct ServiceFacts {
     /// Which.
     pub service: Service,
+    /// The time of the decision.
+    pub now: Timestamp,
+}
+
+/// What is known of a connection that acts.
+#[derive(Clone, Debug)]
+pub struct ConnectionFacts {
+    /// Which.
+    pub connection: Name,
+    /// Whether an administrator has taken it out of use.
+    pub disabled: bool,
+    /// The version of what was set for it.
+    pub version: i64,
+    /// From where.
+    pub network: Option<IpAddr>,
     /// The time of the decision.
     pub now: Timestamp,
 }

@@ -4,6 +4,7 @@
 
 mod action;
 mod cedar;
+mod connection;
 mod decide;
 mod explain;
 mod facts;
@@ -18,7 +19,9 @@ mod tests;
 
 pub use action::Action;
 pub use decide::Policies;
-pub use facts::{Authentication, Facts, GrantFact, Membership, PersonFacts, ScopeStanding, ServiceFacts};
+pub use facts::{
+    Authentication, ConnectionFacts, Facts, GrantFact, Membership, PersonFacts, ScopeStanding, ServiceFacts,
+};
 pub use permit::{Denial, DenialReason, FactVersions, Permit};
 pub use principal::{PersonStatus, Principal, Service};
 pub use resource::{EnvironmentFacts, Resource};

@@ -10,7 +10,7 @@ use crate::base::{
 
 /// The versions of the facts that a decision rests on. A unit of work reads them again; where one
 /// has moved, the act is decided anew.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FactVersions {
     /// The person, and the version of her facts (status, groups, sessions, grants).
     pub person: Option<(PersonId, i64)>,
@@ -18,6 +18,8 @@ pub struct FactVersions {
     pub session: Option<SessionId>,
     /// The version of what files declare.
     pub catalog: i64,
+    /// The connection, and the version of what was set for it.
+    pub connection: Option<(Name, i64)>,
 }
 
 /// The proof that policy allowed this principal this action on this resource.
@@ -49,7 +51,7 @@ impl Permit {
     pub fn person(&self) -> Option<PersonId> {
         match self.principal {
             Principal::Person(id) => Some(id),
-            Principal::Service(_) => None,
+            Principal::Service(_) | Principal::Connection(_) => None,
         }
     }
 
@@ -173,6 +175,8 @@ pub enum DenialReason {
     OwnWaiver,
     /// She is not among the approvers.
     NotAnApprover,
+    /// The connection is disabled.
+    ConnectionDisabled,
     /// A policy could not be evaluated.
     EvaluationFailed,
 }
@@ -195,6 +199,7 @@ impl DenialReason {
             Self::OwnRequest => "own-request",
             Self::OwnWaiver => "own-waiver",
             Self::NotAnApprover => "not-an-approver",
+            Self::ConnectionDisabled => "connection-disabled",
             Self::EvaluationFailed => "evaluation-failed",
         }
     }

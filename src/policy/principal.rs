@@ -4,23 +4,26 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::PersonId;
+use crate::base::{Name, ids::PersonId};
 
-/// Whoever acts. Workloads and connections join this list when they exist.
+/// Whoever acts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Principal {
     /// A human.
     Person(PersonId),
     /// One of our own services.
     Service(Service),
+    /// A connection by which an identity provider says who people are.
+    Connection(Name),
 }
 
 impl fmt::Display for Principal {
-    /// As the log names it: `per_…` or `service/broker`.
+    /// As the log names it: `per_…`, `service/broker` or `connection/okta`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Person(id) => write!(f, "{id}"),
             Self::Service(service) => write!(f, "service/{service}"),
+            Self::Connection(name) => write!(f, "connection/{name}"),
         }
     }
 }

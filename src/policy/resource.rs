@@ -42,6 +42,8 @@ pub enum Resource {
     Log,
     /// The keys.
     Keys,
+    /// The connections.
+    Connections,
     /// What belongs to the caller herself.
     Own,
     /// A request for a trust scope, with who asked and for what.
@@ -87,6 +89,7 @@ impl fmt::Display for Resource {
             Self::Rotation => f.write_str("rotation"),
             Self::Log => f.write_str("log"),
             Self::Keys => f.write_str("keys"),
+            Self::Connections => f.write_str("connections"),
             Self::Own => f.write_str("own"),
             Self::Request { id, .. } => write!(f, "{id}"),
             Self::Waiver { task, .. } => write!(f, "{task}"),

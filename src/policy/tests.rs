@@ -88,7 +88,12 @@ fn person(groups: &[&str]) -> PersonFacts {
         scopes: Arc::new(scopes()),
         now: now(),
         network: None,
-        versions: FactVersions { person: Some((id(1), 1)), session: Some(id(2)), catalog: 1 },
+        versions: FactVersions {
+            person: Some((id(1), 1)),
+            session: Some(id(2)),
+            catalog: 1,
+            ..FactVersions::default()
+        },
     }
 }
 
@@ -123,6 +128,16 @@ fn keys_facts(change: impl FnOnce(&mut PersonFacts)) -> Facts {
 
 fn service(service: Service) -> Facts {
     Facts::Service(ServiceFacts { service, now: now() })
+}
+
+fn connection(disabled: bool) -> Facts {
+    Facts::Connection(ConnectionFacts {
+        connection: name("okta"),
+        disabled,
+        version: 1,
+        network: None,
+        now: now(),
+    })
 }
 
 struct Case {
@@ -383,6 +398,22 @@ fn cases() -> Vec<Case> {
             Some(No::NotCovered),
         ),
         case("the operator works", service(Service::Operator), A::Operate, Resource::Keys, None),
+        case("a connection provisions", connection(false), A::Provision, Resource::People, None),
+        case("a connection takes away", connection(false), A::Deprovision, Resource::People, None),
+        case(
+            "a connection manages people",
+            connection(false),
+            A::ManagePeople,
+            Resource::People,
+            Some(No::NotCovered),
+        ),
+        case(
+            "a disabled connection",
+            connection(true),
+            A::Provision,
+            Resource::People,
+            Some(No::ConnectionDisabled),
+        ),
     ]
 }
 
@@ -410,6 +441,7 @@ fn every_policy_is_missed_where_it_is_taken_out() {
         include_str!("../../policies/scopes.cedar"),
         include_str!("../../policies/requests.cedar"),
         include_str!("../../policies/services.cedar"),
+        include_str!("../../policies/connections.cedar"),
     ];
     let all = cedar::Policies::parse(&texts).unwrap();
     let standings = |policies: &Policies| -> Vec<(bool, String)> {
@@ -435,6 +467,7 @@ fn policies_fit_the_schema() {
         include_str!("../../policies/scopes.cedar"),
         include_str!("../../policies/requests.cedar"),
         include_str!("../../policies/services.cedar"),
+        include_str!("../../policies/connections.cedar"),
     ] {
         let result = validator.validate(&PolicySet::from_str(text).unwrap(), ValidationMode::Strict);
         let errors: Vec<String> = result.validation_errors().map(ToString::to_string).collect();

@@ -336,7 +336,7 @@ impl Calendar {
             scopes: Arc::new(vec![scope]),
             now,
             network: None,
-            versions: FactVersions { person: None, session: None, catalog: 0 },
+            versions: FactVersions::default(),
         };
         let decided = self.policies.decide(&Facts::Person(facts), Action::Forget, Resource::Log);
         decided.map_err(|denial| denial.to_problem().into())

@@ -192,7 +192,7 @@ impl World {
             scopes: Arc::clone(&self.declared.scopes),
             now: self.now,
             network: None,
-            versions: FactVersions { person: None, session: None, catalog: self.declared.version },
+            versions: FactVersions { catalog: self.declared.version, ..FactVersions::default() },
         }
     }
 

@@ -77,7 +77,7 @@ impl Job {
     /// Whether it takes something away: that has to go on when the disk is full.
     pub(super) fn takes_away(&self) -> bool {
         let Authority::Permit(permit) = self.unit.authority() else { return false };
-        matches!(permit.action(), Action::ManagePeople | Action::EndOwnSession)
+        matches!(permit.action(), Action::ManagePeople | Action::EndOwnSession | Action::Deprovision)
             || matches!(permit.principal(), Principal::Service(Service::Revocation | Service::Expiry))
     }
 }

@@ -37,7 +37,8 @@ fn reach(action: Action) -> Reach {
         | Action::WaiveRotation
         | Action::ReadLog
         | Action::ManageKeys
-        | Action::Forget => Reach::Whole,
+        | Action::Forget
+        | Action::ManageConnections => Reach::Whole,
         _ => Reach::None,
     }
 }

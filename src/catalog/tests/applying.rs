@@ -45,7 +45,7 @@ impl House {
     /// A permit of Ada's, as policy would give it.
     async fn permit(&self, action: Action) -> Permit {
         let catalog = self.catalog.snapshot().await.unwrap().version;
-        let rests_on = FactVersions { person: None, session: None, catalog };
+        let rests_on = FactVersions { catalog, ..FactVersions::default() };
         let ada = Principal::Person(self.ambient.id());
         Permit::for_tests(ada, action, Resource::Catalog, rests_on, self.ambient.now())
     }

@@ -41,7 +41,7 @@ struct Services(Ambient);
 
 impl ServicePermits for Services {
     fn permit(&self, service: Service, action: Action, resource: Resource) -> Result<Permit> {
-        let rests_on = FactVersions { person: None, session: None, catalog: 0 };
+        let rests_on = FactVersions::default();
         Ok(Permit::for_tests(Principal::Service(service), action, resource, rests_on, self.0.now()))
     }
 }
@@ -110,7 +110,7 @@ impl Bench {
 
     pub(super) async fn permit(&self, person: PersonId, action: Action, resource: Resource) -> Permit {
         let facts: Vec<(i64,)> = self.all(sql("SELECT facts FROM people WHERE id = $1").bind(person)).await;
-        let rests_on = FactVersions { person: Some((person, facts[0].0)), session: None, catalog: 0 };
+        let rests_on = FactVersions { person: Some((person, facts[0].0)), ..FactVersions::default() };
         Permit::for_tests(Principal::Person(person), action, resource, rests_on, self.ambient.now())
     }
 

@@ -1,0 +1,38 @@
+//! What a change of somebody's groups does, whoever said so: a sign-in or a connection.
+
+use super::sessions::move_facts;
+use crate::{
+    audit::{Draft, Work},
+    base::{Result, ids::PersonId},
+};
+
+/// Groups that one source added to a person's, and took from them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GroupsChanged<'a> {
+    /// Who said so: an identity provider's or a connection's name.
+    pub(super) source: &'a str,
+    /// As the source names them.
+    pub(super) added: &'a [String],
+    /// As the source names them.
+    pub(super) removed: &'a [String],
+}
+
+/// Notes a change of groups whose rows are written: the next decision in every session rests on it.
+pub(super) async fn changed_in(
+    work: &mut Work<'_>,
+    person: PersonId,
+    change: GroupsChanged<'_>,
+) -> Result<()> {
+    if change.added.is_empty() && change.removed.is_empty() {
+        return Ok(());
+    }
+    move_facts(work, person).await?;
+    work.record(
+        Draft::act("person.groups-changed")
+            .subject(person)
+            .with("provider", change.source)
+            .with("added", change.added)
+            .with("removed", change.removed),
+    );
+    Ok(())
+}
