@@ -37,7 +37,7 @@ enum Command {
     #[command(subcommand)]
     Key(Key),
     /// Print the least policy that the configured Vault needs.
-    VaultPolicy(WithConfig),
+    VaultPolicy(VaultPolicy),
 }
 
 #[derive(Args)]
@@ -80,6 +80,15 @@ enum Key {
     RotateLog(WithConfig),
     /// Have a key sign the log no more, once another has taken over from it.
     RetireLog(RetireLog),
+}
+
+#[derive(Args)]
+struct VaultPolicy {
+    #[command(flatten)]
+    with: WithConfig,
+    /// That of the tokens under which leases are issued, instead of the server's own.
+    #[arg(long)]
+    leases: bool,
 }
 
 #[derive(Args)]
@@ -158,8 +167,9 @@ async fn run(command: Command) -> Result<()> {
             tell(&format!("{key} signs no more"));
             Ok(())
         }
-        Command::VaultPolicy(with) => {
-            tell(server::vault_policy(&configuration(&with.config)?).await?.trim_end());
+        Command::VaultPolicy(it) => {
+            let whose = if it.leases { server::WhosePolicy::Leases } else { server::WhosePolicy::Server };
+            tell(server::vault_policy(&configuration(&it.with.config)?, whose).await?.trim_end());
             Ok(())
         }
     }

@@ -1,4 +1,4 @@
-//! Ends what has run out: grants, requests nobody decided, sessions.
+//! Ends what has run out: grants, requests nobody decided, sessions, leases.
 //!
 //! Decisions compare ends with the time, so nothing rests on this being quick; it is what makes an end
 //! an entry. Level-triggered: woken by the next end, by the log, and by a timer, it reads what has run
@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     grants::{self, stored},
+    lease_ends,
     request::request_in,
 };
 use crate::{
     audit::{Authority, Head, Log, Unit, Work},
     base::{
         Ambient, ProblemKind, Result, Timestamp,
-        ids::{GrantId, RequestId},
+        ids::{GrantId, LeaseId, RequestId},
     },
     identity::{Identity, ServicePermits},
     policy::{Action, Permit, Resource, Service},
@@ -45,6 +46,7 @@ pub struct Expiry {
 enum RunOut {
     Grant(GrantId),
     Request(RequestId),
+    Lease(LeaseId),
 }
 
 impl Expiry {
@@ -136,7 +138,9 @@ impl Expiry {
                     .bind(now),
             )
             .await?;
-        let mut found = Vec::with_capacity(grants.len() + requests.len());
+        let leases = lease_ends::ids(&self.database, now).await?;
+        let mut found = Vec::with_capacity(grants.len() + requests.len() + leases.len());
+        found.extend(leases.into_iter().map(RunOut::Lease));
         for (id,) in grants {
             found.push(RunOut::Grant(stored(&id)?));
         }
@@ -155,6 +159,7 @@ impl Expiry {
                  UNION ALL SELECT min(ends_at) AS at FROM sessions WHERE ended_at IS NULL) t"))
             .await?;
         let next = next.and_then(|(at,)| at).map(Timestamp::from_millis);
+        let next = next.into_iter().chain(lease_ends::next(&self.database).await?).min();
         Ok(next.map_or(LONGEST_SLEEP, |at| at.since(self.ambient.now()).min(LONGEST_SLEEP)))
     }
 }
@@ -176,6 +181,7 @@ impl Unit for End {
     async fn run(&self, work: &mut Work<'_>) -> Result<()> {
         match self.what {
             RunOut::Grant(id) => grants::end(work, id, "time").await,
+            RunOut::Lease(id) => lease_ends::end(work, id).await,
             RunOut::Request(id) => {
                 let now = work.now();
                 let request = request_in(work, id).await?.expire(now)?;

@@ -7,6 +7,7 @@ mod expiry;
 mod facts;
 mod gate;
 mod grants;
+mod lease_ends;
 pub mod reach;
 mod request;
 mod requests;

@@ -46,6 +46,10 @@ const SWEPT_EVERY: Duration = Duration::from_mins(10);
 /// twice changes nothing but that it is recorded twice.
 const NEVER_KEPT: &[&str] = &["/api/v1/applications/{application}/environments/{environment}/run"];
 
+/// Answers that hold values are never kept, and asking twice would make twice: that it was done is remembered,
+/// and what was told is not.
+const TOLD_ONCE: &[&str] = &["/api/v1/leases"];
+
 /// Whether the header counts there. Public routes have nobody whose key it could be.
 pub(super) fn applies(method: &str, path: &str) -> bool {
     method.eq_ignore_ascii_case("POST")
@@ -147,14 +151,21 @@ impl Keeper {
         let Auth(caller) = Auth::from_request_parts(&mut parts, &self.app).await?;
         let body = read(body, longest_body(&parts)).await?;
         let digest = self.digest(&parts, &body);
+        let is_told_once = TOLD_ONCE.contains(&parts.uri.path());
         if let Some(found) = self.find(caller.person, &key).await? {
-            return self.again(caller.person, &key, digest, &found);
+            return match self.again(caller.person, &key, digest, &found) {
+                Err(problem) if is_told_once => Err(told_once(problem)),
+                answer => answer,
+            };
         }
         let attempt = self.begin();
         let claim = Claim::new(caller.person, key.clone(), digest, attempt.id.clone());
         let request = Request::from_parts(parts, Body::from(body));
         let answer = claim.clone().over(next.run(request)).await;
         if !claim.may_be_made() {
+            return Ok(answer);
+        }
+        if is_told_once && answer.status().is_success() {
             return Ok(answer);
         }
         self.settle(caller.person, &key, &attempt, answer).await
@@ -298,6 +309,17 @@ impl Keeper {
         self.app.database.write_unrecorded("idempotency", query).await?;
         Ok(())
     }
+}
+
+/// What helps whoever asks again for what is told once: another one.
+fn told_once(problem: Problem) -> Problem {
+    if !problem.is(ProblemKind::Conflict) {
+        return problem;
+    }
+    problem.remedy(
+        "Credentials are told once. `portctl lease list` shows what was issued: give it back \
+         (`portctl lease revoke LEASE`), and ask again under another key.",
+    )
 }
 
 /// What a kept answer is sealed for.

@@ -13,6 +13,7 @@ mod host;
 mod idempotency;
 pub mod identity;
 mod json;
+pub mod leases;
 pub mod leavers;
 mod limits;
 mod metrics;
@@ -57,7 +58,7 @@ use crate::{
     identity::Identity,
     keys::Keys,
     revocation::Revocation,
-    secrets::Secrets,
+    secrets::{Leases, Secrets},
     store::Database,
 };
 
@@ -77,6 +78,8 @@ pub struct App {
     pub broker: Broker,
     /// Secrets.
     pub secrets: Secrets,
+    /// Leases of dynamic credentials.
+    pub leases: Leases,
     /// Keys.
     pub keys: Keys,
     /// The log.

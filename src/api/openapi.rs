@@ -10,8 +10,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    App, audit, catalog, deliveries, grants, idempotency, identity, leavers, requests, rotation, secrets,
-    version,
+    App, audit, catalog, deliveries, grants, idempotency, identity, leases, leavers, requests, rotation,
+    secrets, version,
 };
 use crate::base::ProblemKind;
 
@@ -41,6 +41,7 @@ pub(super) fn endpoints() -> OpenApiRouter<Arc<App>> {
         .merge(secrets::routes())
         .merge(requests::routes())
         .merge(grants::list::route())
+        .merge(leases::routes())
         .merge(leavers::routes())
         .merge(rotation::list::route())
         .merge(deliveries::routes());

@@ -16,7 +16,7 @@ pub mod time;
 
 pub use ambient::Ambient;
 pub use config::Config;
-pub use names::{EnvironmentRef, Name, SecretName, SecretRef};
+pub use names::{EnvironmentRef, LeaseRef, Name, SecretName, SecretRef};
 pub use problem::{Problem, ProblemKind};
 pub use secret::SecretValue;
 pub use time::Timestamp;

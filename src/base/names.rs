@@ -152,6 +152,32 @@ impl FromStr for SecretRef {
     }
 }
 
+/// One role whose credentials can be leased: `reports/production/reader`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseRef {
+    /// Where it belongs.
+    pub environment: EnvironmentRef,
+    /// What it is called there.
+    pub role: Name,
+}
+
+impl fmt::Display for LeaseRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.environment, self.role)
+    }
+}
+
+impl FromStr for LeaseRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (environment, role) = text.rsplit_once('/').ok_or_else(|| {
+            format!("'{}' wants the form APPLICATION/ENVIRONMENT/ROLE", text.escape_debug())
+        })?;
+        Ok(Self { environment: environment.parse()?, role: role.parse()? })
+    }
+}
+
 macro_rules! as_text {
     ($name:ident) => {
         impl Serialize for $name {
@@ -170,6 +196,7 @@ macro_rules! as_text {
 
 as_text!(EnvironmentRef);
 as_text!(SecretRef);
+as_text!(LeaseRef);
 
 #[cfg(test)]
 mod tests {
@@ -196,6 +223,16 @@ mod tests {
         }
         for bad in ["reports", "reports/production", "a/b/c/d", "/b/C", "a//C", "a/b@/C", "a/b@c@d/E"] {
             assert!(bad.parse::<SecretRef>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_role_is_read_as_it_is_written() {
+        for text in ["reports/production/reader", "reports/sandbox@supa-team/db-1"] {
+            assert_eq!(text.parse::<LeaseRef>().unwrap().to_string(), text);
+        }
+        for bad in ["reader", "reports/reader", "a/b/READER", "a/b/c/d", "a/b/../d", "a/b/"] {
+            assert!(bad.parse::<LeaseRef>().is_err(), "{bad}");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What files declare: one plain type for each kind. Shape and names here are the file format.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    base::{Name, SecretName},
+    base::{Name, SecretName, time},
     policy::TrustScope,
 };
 
@@ -45,6 +47,9 @@ pub struct Application {
     /// Which of its secrets live at a place of their own in the engine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<ExternalSecret>,
+    /// Roles of the engine whose credentials can be leased.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<LeaseRole>,
 }
 
 /// An environment of an application.
@@ -99,6 +104,32 @@ pub struct ExternalLocation {
     pub path: String,
     /// The field of what is stored there.
     pub field: String,
+}
+
+/// A role of a dynamic engine (a database's, say): whoever leases it gets credentials of her own, which the
+/// engine takes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LeaseRole {
+    /// The environment; a shared one.
+    pub environment: Name,
+    /// What it is called here.
+    pub name: Name,
+    /// Where the engine has it.
+    pub at: RoleLocation,
+    /// The longest that one lease may last, with all that it is renewed.
+    #[serde(with = "time::span")]
+    pub longest: Duration,
+}
+
+/// A role in the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RoleLocation {
+    /// The mount of the dynamic engine.
+    pub mount: String,
+    /// What the role is called there.
+    pub role: String,
 }
 
 /// A cluster, and which namespaces of it which teams may deliver to.

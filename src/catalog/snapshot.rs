@@ -4,10 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     builtin::administrators,
-    declare::{Application, Cluster, Delivery, ExternalLocation, ExternalSecret, Group, Namespace, Object},
+    declare::{
+        Application, Cluster, Delivery, ExternalLocation, ExternalSecret, Group, LeaseRole, Namespace, Object,
+    },
 };
 use crate::{
-    base::{EnvironmentRef, Name, Problem, Result, SecretRef, config::AdministratorGroup},
+    base::{EnvironmentRef, LeaseRef, Name, Problem, Result, SecretRef, config::AdministratorGroup},
     policy::{EnvironmentFacts, TrustScope},
 };
 
@@ -199,6 +201,14 @@ impl Snapshot {
             .secrets
             .iter()
             .find(|it| it.environment == here.environment && it.name == at.name)
+    }
+
+    /// A role whose credentials can be leased.
+    #[must_use]
+    pub fn lease_role(&self, at: &LeaseRef) -> Option<&LeaseRole> {
+        let here = &at.environment;
+        let application = self.applications.get(&here.application).filter(|_| here.team.is_none())?;
+        application.leases.iter().find(|it| it.environment == here.environment && it.name == at.role)
     }
 
     /// Where a secret lives in the engine, where files say so.

@@ -33,12 +33,12 @@ impl Command {
     }
 }
 
-fn counts(left: &Left) -> [String; 4] {
-    [left.sessions, left.requests, left.grants, left.rotation_tasks].map(|n| n.to_string())
+fn counts(left: &Left) -> [String; 5] {
+    [left.sessions, left.requests, left.grants, left.leases, left.rotation_tasks].map(|n| n.to_string())
 }
 
 fn table(leavers: &[LeaverLine]) -> Table {
-    let headings = ["PERSON", "NAME", "SINCE", "SESSIONS", "REQUESTS", "GRANTS", "TO ROTATE"];
+    let headings = ["PERSON", "NAME", "SINCE", "SESSIONS", "REQUESTS", "GRANTS", "LEASES", "TO ROTATE"];
     Table::new(&headings).with(leavers.iter().map(|it| {
         let mut row = vec![it.person.id.clone(), it.person.display_name.clone(), it.since.clone()];
         row.extend(counts(&it.left));
@@ -48,12 +48,14 @@ fn table(leavers: &[LeaverLine]) -> Table {
 
 fn text(leaver: &Leaver) -> String {
     let line = &leaver.line;
-    let [sessions, requests, grants, tasks] = counts(&line.left);
+    let [sessions, requests, grants, leases, tasks] = counts(&line.left);
     let mut out = String::new();
     let name = printable(&line.person.display_name);
     let _ = writeln!(out, "{name} ({}), deactivated {}", printable(&line.person.id), printable(&line.since));
-    let _ =
-        writeln!(out, "left: {sessions} sessions, {requests} requests, {grants} grants, {tasks} to rotate");
+    let _ = writeln!(
+        out,
+        "left: {sessions} sessions, {requests} requests, {grants} grants, {leases} leases, {tasks} to rotate"
+    );
     let steps = leaver.steps.iter().map(|it| {
         vec![
             it.at.as_str(),

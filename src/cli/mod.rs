@@ -15,6 +15,7 @@ mod env_file;
 mod files;
 mod grant;
 mod keyring;
+mod lease;
 mod leaver;
 mod login;
 mod logout;
@@ -88,6 +89,8 @@ enum Command {
     #[command(subcommand)]
     Session(session::Command),
     #[command(subcommand)]
+    Lease(lease::Command),
+    #[command(subcommand)]
     Leaver(leaver::Command),
     #[command(subcommand)]
     Rotation(rotation::Command),
@@ -131,6 +134,7 @@ impl Command {
             Self::Grant(it) => it.run(context).await,
             Self::Person(it) => it.run(context).await,
             Self::Session(it) => it.run(context).await,
+            Self::Lease(it) => it.run(context).await,
             Self::Leaver(it) => it.run(context).await,
             Self::Rotation(it) => it.run(context).await,
             Self::Delivery(it) => it.run(context).await,

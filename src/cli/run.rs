@@ -1,12 +1,14 @@
 //! `portctl run`
 
+mod leases;
+
 use std::{ffi::OsString, process::Command as Process};
 
 use clap::Args;
 
 use super::{Context, EnvironmentArgs, output::note, printable};
 use crate::{
-    base::{Problem, Result},
+    base::{Name, Problem, Result},
     client::Value,
 };
 
@@ -20,6 +22,9 @@ const NOT_STARTED: u8 = 126;
 pub struct Command {
     #[command(flatten)]
     at: EnvironmentArgs,
+    /// Also lease credentials of this role while the command runs, as variables ROLE_USERNAME and the like.
+    #[arg(long, value_name = "ROLE")]
+    lease: Vec<Name>,
     /// The command and its arguments, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -28,7 +33,8 @@ pub struct Command {
 impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         let at = self.at.resolve(context).await?;
-        let values = context.client()?.run_values(&at).await?;
+        let client = context.client()?;
+        let values = client.run_values(&at).await?;
         let Some((program, arguments)) = self.command.split_first() else {
             return Err(Problem::invalid("no command is named").remedy("portctl run -- COMMAND"));
         };
@@ -41,7 +47,10 @@ impl Command {
                 note(&format!("warning: {} is left out: it cannot be a variable", printable(&value.name)));
             }
         }
-        Ok(start(process, program))
+        if self.lease.is_empty() {
+            return Ok(start(process, program));
+        }
+        leases::run(&client, &at, &self.lease, process, program).await
     }
 }
 
@@ -60,6 +69,10 @@ fn os_text(value: &Value) -> &std::ffi::OsStr {
 fn start(mut process: Process, program: &std::ffi::OsStr) -> u8 {
     use std::os::unix::process::CommandExt as _;
     let error = process.exec();
+    not_started(program, &error)
+}
+
+fn not_started(program: &std::ffi::OsStr, error: &std::io::Error) -> u8 {
     note(&format!("error: {} cannot be started: {error}", printable(&program.to_string_lossy())));
     if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_STARTED }
 }

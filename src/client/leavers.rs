@@ -17,6 +17,9 @@ pub struct Left {
     /// Live grants.
     #[serde(default)]
     pub grants: i64,
+    /// Leases that the engine has not taken back yet.
+    #[serde(default)]
+    pub leases: i64,
     /// Open rotation tasks.
     #[serde(default)]
     pub rotation_tasks: i64,

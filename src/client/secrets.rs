@@ -76,7 +76,16 @@ struct Wire {
 }
 
 /// Text that is wiped when dropped.
-struct Zeroized(Zeroizing<String>);
+pub(super) struct Zeroized(Zeroizing<String>);
+
+/// The value that a text of this encoding means.
+pub(super) fn decoded(encoding: &str, text: Zeroized) -> Result<SecretValue, &'static str> {
+    match encoding {
+        "utf8" => Ok(SecretValue::new(text.0.as_bytes().to_vec())),
+        "base64" => BASE64.decode(text.0.as_bytes()).map(SecretValue::new).map_err(|_| "not base64"),
+        _ => Err("an unknown encoding"),
+    }
+}
 
 impl<'de> Deserialize<'de> for Zeroized {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -87,13 +96,8 @@ impl<'de> Deserialize<'de> for Zeroized {
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(from)?;
-        let text = wire.value.0;
-        let bytes = match wire.encoding.as_str() {
-            "utf8" => text.as_bytes().to_vec(),
-            "base64" => BASE64.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64"))?,
-            _ => return Err(D::Error::custom("an unknown encoding")),
-        };
-        Ok(Self { name: wire.name, version: wire.version, value: SecretValue::new(bytes) })
+        let value = decoded(&wire.encoding, wire.value).map_err(D::Error::custom)?;
+        Ok(Self { name: wire.name, version: wire.version, value })
     }
 }
 

@@ -36,6 +36,8 @@ actions! {
     Set "set";
     /// Start a program with the values of an environment.
     Run "run";
+    /// Have credentials made that end by themselves.
+    Lease "lease";
     /// Destroy a version's value for good.
     Destroy "destroy";
     /// See deliveries of an environment and their states.
@@ -72,6 +74,8 @@ actions! {
     SeeOwn "see-own";
     /// End one's own sessions.
     EndOwnSession "end-own-session";
+    /// Give one's own leases back.
+    EndOwnLease "end-own-lease";
     /// Sign a command line in.
     SignInCli "sign-in-cli";
     /// Ask for a trust scope that can be asked for.

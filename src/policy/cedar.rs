@@ -125,7 +125,7 @@ pub(super) fn action_entity(action: Action) -> Entity {
 fn action_group(action: Action) -> Option<&'static str> {
     use Action as A;
     match action {
-        A::List | A::Reveal | A::Set | A::Run | A::Destroy | A::SeeDelivery | A::PauseDelivery => {
+        A::List | A::Reveal | A::Set | A::Run | A::Lease | A::Destroy | A::SeeDelivery | A::PauseDelivery => {
             Some("inEnvironment")
         }
         A::Plan
@@ -138,7 +138,7 @@ fn action_group(action: Action) -> Option<&'static str> {
         | A::ManageKeys
         | A::Forget
         | A::ManageConnections => Some("onWhole"),
-        A::SeeOwn | A::EndOwnSession | A::SignInCli => Some("own"),
+        A::SeeOwn | A::EndOwnSession | A::EndOwnLease | A::SignInCli => Some("own"),
         _ => None,
     }
 }
@@ -175,7 +175,9 @@ pub(super) fn environment_entity(facts: &EnvironmentFacts) -> Entity {
 /// What Cedar sees of a resource.
 pub(super) fn resource_entity(resource: &Resource) -> Entity {
     match resource {
-        Resource::Environment(at) | Resource::Secret(at, _) => environment_entity(at),
+        Resource::Environment(at) | Resource::Secret(at, _) | Resource::Lease(at, _) => {
+            environment_entity(at)
+        }
         Resource::Request { id, requester, .. } => entity(
             "Request",
             &id.to_string(),

@@ -25,6 +25,8 @@ pub enum Resource {
     Environment(EnvironmentFacts),
     /// One secret.
     Secret(EnvironmentFacts, SecretName),
+    /// One role whose credentials can be leased.
+    Lease(EnvironmentFacts, Name),
     /// What files declare.
     Catalog,
     /// All people.
@@ -64,7 +66,10 @@ impl Resource {
     #[must_use]
     pub fn environment(&self) -> Option<&EnvironmentFacts> {
         match self {
-            Self::Environment(at) | Self::Secret(at, _) | Self::Request { environment: at, .. } => Some(at),
+            Self::Environment(at)
+            | Self::Secret(at, _)
+            | Self::Lease(at, _)
+            | Self::Request { environment: at, .. } => Some(at),
             _ => None,
         }
     }
@@ -84,6 +89,7 @@ impl fmt::Display for Resource {
         match self {
             Self::Environment(at) => write!(f, "{}", at.at),
             Self::Secret(at, name) => write!(f, "{}/{name}", at.at),
+            Self::Lease(at, role) => write!(f, "{}/{role}", at.at),
             Self::Catalog => f.write_str("catalog"),
             Self::People => f.write_str("people"),
             Self::Rotation => f.write_str("rotation"),

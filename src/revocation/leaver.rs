@@ -19,6 +19,8 @@ pub struct Left {
     pub requests: i64,
     /// Grants that have not ended.
     pub grants: i64,
+    /// Leases that the engine has not taken back yet.
+    pub leases: i64,
     /// Rotation tasks that are open, or about to be.
     pub rotation_tasks: i64,
 }
@@ -27,7 +29,7 @@ impl Left {
     /// All of it together.
     #[must_use]
     pub fn total(&self) -> i64 {
-        self.sessions + self.requests + self.grants + self.rotation_tasks
+        self.sessions + self.requests + self.grants + self.leases + self.rotation_tasks
     }
 }
 
@@ -85,6 +87,7 @@ const SELECT: &str = "SELECT p.id, p.display_name, p.email, p.status_since AS si
      (SELECT count(*) FROM sessions s WHERE s.person = p.id AND s.ended_at IS NULL) AS sessions, \
      (SELECT count(*) FROM requests r WHERE r.person = p.id AND r.state = 'pending') AS requests, \
      (SELECT count(*) FROM grants g WHERE g.person = p.id AND g.ended_at IS NULL) AS grants, \
+     (SELECT count(*) FROM leases i WHERE i.principal = p.id AND i.state <> 'ended') AS leases, \
      (SELECT count(*) FROM (SELECT t.secret AS secret FROM rotation_tasks t \
           JOIN rotation_causes c ON c.task = t.id WHERE c.person = p.id AND t.state = 'open' \
           UNION SELECT v.secret AS secret FROM exposures e JOIN versions v ON v.fingerprint = e.fingerprint \

@@ -10,10 +10,11 @@ use crate::{
     audit::{Authority, Draft, Unit, Work},
     base::{
         Problem, Result,
-        ids::{GrantId, PersonId, RequestId, RotationTaskId, SecretId, SessionId},
+        ids::{GrantId, LeaseId, PersonId, RequestId, RotationTaskId, SecretId, SessionId},
     },
     catalog::Snapshot,
     policy::Permit,
+    secrets::end_lease,
     store::{Database, Query, sql},
 };
 
@@ -28,6 +29,8 @@ pub(super) enum Step {
     WithdrawRequest(PersonId, RequestId),
     /// End a grant that is still there.
     EndGrant(PersonId, GrantId),
+    /// Begin to take a lease back; the engine may take its time, and nothing else waits for it.
+    RevokeLease(PersonId, LeaseId),
     /// Open a rotation task, or add a cause to the open one: she knows a value that is in use.
     OpenTask { person: PersonId, secret: SecretId, fingerprint: Vec<u8> },
     /// Close a rotation task, if nothing stands in its way.
@@ -43,16 +46,18 @@ pub(super) enum Kind {
     EndSession,
     WithdrawRequest,
     EndGrant,
+    RevokeLease,
     OpenTask,
     CloseTask,
     Finish,
 }
 
-pub(super) const KINDS: [Kind; 7] = [
+pub(super) const KINDS: [Kind; 8] = [
     Kind::Begin,
     Kind::EndSession,
     Kind::WithdrawRequest,
     Kind::EndGrant,
+    Kind::RevokeLease,
     Kind::OpenTask,
     Kind::CloseTask,
     Kind::Finish,
@@ -107,6 +112,12 @@ impl Kind {
                 "FROM people p JOIN grants g ON g.person = p.id \
                  WHERE p.status = 'deactivated' AND g.ended_at IS NULL LIMIT 256"
             ),
+            Self::RevokeLease => found!(
+                "p.id",
+                "i.id",
+                "FROM people p JOIN leases i ON i.principal = p.id \
+                 WHERE p.status = 'deactivated' AND i.state = 'live' LIMIT 256"
+            ),
             Self::OpenTask => tasks::to_open(None, None),
             Self::CloseTask | Self::Finish => return None,
         })
@@ -132,6 +143,7 @@ impl Kind {
             Self::EndSession => Step::EndSession(stored(&row.person)?, stored(&row.thing)?),
             Self::WithdrawRequest => Step::WithdrawRequest(stored(&row.person)?, stored(&row.thing)?),
             Self::EndGrant => Step::EndGrant(stored(&row.person)?, stored(&row.thing)?),
+            Self::RevokeLease => Step::RevokeLease(stored(&row.person)?, stored(&row.thing)?),
             Self::OpenTask => Step::OpenTask {
                 person: stored(&row.person)?,
                 secret: stored(&row.thing)?,
@@ -174,6 +186,10 @@ impl Unit for Take {
             Step::EndGrant(person, grant) => {
                 check_left(work, *person).await?;
                 end_grant(work, *grant, "deactivated").await
+            }
+            Step::RevokeLease(person, lease) => {
+                check_left(work, *person).await?;
+                end_lease(work, *lease, "deactivated").await
             }
             Step::OpenTask { person, secret, fingerprint } => {
                 tasks::open(work, *person, *secret, fingerprint).await

@@ -9,6 +9,7 @@ mod embedded;
 mod exposure;
 mod fetch;
 mod generate;
+pub mod leases;
 mod list;
 mod place;
 mod remote;
@@ -26,11 +27,12 @@ use std::sync::Arc;
 
 pub use current::Current;
 pub use generate::Recipe;
+pub use leases::{Lease, LeaseParts, LeaseState, Leases, end_lease};
 pub use list::{Listed, VersionLine};
 pub use remote::{Place, RemoteEngine, Stored, VersionState};
 pub use remove::Removal;
 pub use reveal::Revealed;
-pub use vault::{ForeignPath, Vault, least_policy};
+pub use vault::{ForeignPath, Vault, lease_addition, lease_policy, least_policy};
 pub use write::Made;
 
 use crate::{

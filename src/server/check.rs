@@ -1,10 +1,14 @@
 //! `port-control check`: of each dependency, whether it is reached and gives the rights that it should.
 
-use super::{Opening, Server, open::vault, vault_policy::foreign_paths};
+use super::{
+    Opening, Server,
+    open::vault,
+    vault_policy::{engine_roles, foreign_paths},
+};
 use crate::{
     base::{Ambient, Config, Problem, Result, Timestamp},
     broker::{CheckFinding, CheckLevel},
-    secrets::{ForeignPath, Vault},
+    secrets::{ForeignPath, Vault, leases::EngineRole},
 };
 
 /// What was found out about one dependency.
@@ -39,9 +43,10 @@ pub async fn check(config: Config) -> Vec<Checked> {
                 "database",
                 fine("reached, migrated, its log fits itself and its keys open"),
             ));
-            found.push(match foreign_paths(&server.app.catalog).await {
-                Ok(foreign) => engine(&config, &foreign).await,
-                Err(problem) => Checked::one("engine", failure(&problem)),
+            let catalog = &server.app.catalog;
+            found.push(match (foreign_paths(catalog).await, engine_roles(catalog).await) {
+                (Ok(foreign), Ok(roles)) => engine(&config, &foreign, &roles).await,
+                (Err(problem), _) | (_, Err(problem)) => Checked::one("engine", failure(&problem)),
             });
             found.push(Checked::one("log", pinned(&config)));
             found.extend(providers(&server).await);
@@ -52,25 +57,30 @@ pub async fn check(config: Config) -> Vec<Checked> {
         }
         Err(problem) => {
             found.push(Checked::one("database", failure(&problem)));
-            found.push(engine(&config, &[]).await);
+            found.push(engine(&config, &[], &[]).await);
         }
     }
     found
 }
 
-/// `foreign` are the places that files declare outside our own mount.
-async fn engine(config: &Config, foreign: &[ForeignPath]) -> Checked {
+/// `foreign` are the places that files declare outside our own mount, `roles` those that can be leased.
+async fn engine(config: &Config, foreign: &[ForeignPath], roles: &[EngineRole]) -> Checked {
     match vault(&config.engine, &Ambient::system(Timestamp::EPOCH)) {
         Ok(None) => Checked::one("engine", fine("embedded: values lie sealed in the database")),
         Ok(Some(vault)) => {
-            Checked { dependency: "engine vault".to_owned(), findings: said_of(&vault, foreign).await }
+            Checked { dependency: "engine vault".to_owned(), findings: said_of(&vault, foreign, roles).await }
         }
         Err(problem) => Checked::one("engine", failure(&problem)),
     }
 }
 
-async fn said_of(vault: &Vault, foreign: &[ForeignPath]) -> Vec<CheckFinding> {
-    match vault.check_with(foreign).await {
+async fn said_of(vault: &Vault, foreign: &[ForeignPath], roles: &[EngineRole]) -> Vec<CheckFinding> {
+    let said = async {
+        let mut lines = vault.check_with(foreign).await?;
+        lines.extend(vault.check_leases(roles).await?);
+        Ok::<_, Problem>(lines)
+    };
+    match said.await {
         Err(problem) => vec![failure(&problem)],
         Ok(lines) if lines.is_empty() => vec![fine("reached, signed in, with the rights that it needs")],
         Ok(lines) => lines

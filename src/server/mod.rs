@@ -21,7 +21,7 @@ pub use recover::{Outcome, Wish, recover};
 pub use recover_access::recover_access;
 pub use rotate_key::rotate_key;
 pub use serve::{migrate, serve, stop_on_signal};
-pub use vault_policy::vault_policy;
+pub use vault_policy::{WhosePolicy, vault_policy};
 
 use crate::base::{Config, Result};
 

@@ -24,7 +24,7 @@ use crate::{
     notify::{Outbox, Sender, Webhook},
     policy::{OwnServices, Policies, ServicePermits},
     revocation::Revocation,
-    secrets::{self, RemoteEngine, Secrets, Vault},
+    secrets::{self, LeaseParts, Leases, RemoteEngine, Secrets, Vault, leases::LeaseEngine},
     store::{Database, sql},
 };
 
@@ -59,6 +59,7 @@ pub(super) struct Loops {
     pub(super) broker: Broker,
     pub(super) sender: Sender,
     pub(super) secrets: Secrets,
+    pub(super) leases: Leases,
     pub(super) signer: Signer,
     pub(super) witnesses: Witnesses,
     pub(super) forwarder: Forwarder,
@@ -113,6 +114,14 @@ impl Server {
             remote: vault.clone().map(|vault| vault as Arc<dyn RemoteEngine>),
             permits: Arc::clone(&permits),
         });
+        let leases = Leases::new(LeaseParts {
+            database: database.clone(),
+            log: log.clone(),
+            catalog: catalog.clone(),
+            ambient: ambient.clone(),
+            engine: vault.clone().map(|vault| vault as Arc<dyn LeaseEngine>),
+            permits: Arc::clone(&permits),
+        });
         let broker = Broker::new(Surroundings {
             database: database.clone(),
             log: log.clone(),
@@ -149,6 +158,7 @@ impl Server {
             broker: broker.clone(),
             sender: Sender::new(database.clone(), ambient.clone(), webhooks)?,
             secrets: secrets.clone(),
+            leases: leases.clone(),
             signer: signer(&config, opening, &database, &ambient, &keys).await?,
             witnesses,
             forwarder: forwarder.with_entries(entries.clone()),
@@ -163,6 +173,7 @@ impl Server {
             revocation,
             broker,
             secrets,
+            leases,
             keys,
             log,
             entries,

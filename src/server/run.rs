@@ -58,6 +58,7 @@ impl Loops {
         tasks.spawn(named("revocation", self.revocation.run(token.clone())));
         tasks.spawn(named("broker", self.broker.run(token.clone())));
         tasks.spawn(named("secrets", self.secrets.run(token.clone())));
+        tasks.spawn(named("leases", self.leases.run(token.clone())));
         tasks.spawn(named("notify", self.sender.run(log.watch(), token.clone())));
         tasks.spawn(named("metrics", api::upkeep(token.clone())));
         tasks.spawn(signed(self.signer, log.watch(), token.clone()));

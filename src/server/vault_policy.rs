@@ -3,16 +3,25 @@
 use crate::{
     base::{Config, Problem, ProblemKind, Result, config::EngineConfig},
     catalog::Catalog,
-    secrets::{ForeignPath, least_policy},
+    secrets::{ForeignPath, lease_addition, lease_policy, leases::EngineRole, least_policy},
     store::Database,
 };
 
-/// The least policy that the configured engine needs, in HCL: our own mount, and the places that files
-/// declare beside it.
+/// Which policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhosePolicy {
+    /// The server's own.
+    Server,
+    /// Of the tokens under which leases are issued.
+    Leases,
+}
+
+/// The least policy that the configured engine needs, in HCL: our own mount, and the places and roles that
+/// files declare beside it.
 ///
 /// # Errors
 /// `invalid-configuration` where the engine is not Vault; a problem of the database.
-pub async fn vault_policy(config: &Config) -> Result<String> {
+pub async fn vault_policy(config: &Config, whose: WhosePolicy) -> Result<String> {
     let EngineConfig::Vault(vault) = &config.engine else {
         return Err(Problem::new(
             ProblemKind::InvalidConfiguration,
@@ -22,9 +31,23 @@ pub async fn vault_policy(config: &Config) -> Result<String> {
     };
     let url = config.database.read()?;
     let database = Database::open(url.expose_text().unwrap_or_default()).await?;
-    let foreign = foreign_paths(&Catalog::new(database.clone(), config.administrators.clone())).await;
+    let catalog = Catalog::new(database.clone(), config.administrators.clone());
+    let (foreign, roles) = (foreign_paths(&catalog).await, engine_roles(&catalog).await);
     database.close().await;
-    least_policy(&vault.mount, &foreign?)
+    let (foreign, roles) = (foreign?, roles?);
+    match whose {
+        WhosePolicy::Server => {
+            Ok(least_policy(&vault.mount, &foreign)? + &lease_addition(&vault.mount, &roles)?)
+        }
+        WhosePolicy::Leases => lease_policy(&roles),
+    }
+}
+
+/// The roles whose credentials files say can be leased.
+pub(super) async fn engine_roles(catalog: &Catalog) -> Result<Vec<EngineRole>> {
+    let declared = catalog.snapshot().await?;
+    let roles = declared.applications.values().flat_map(|it| &it.leases);
+    Ok(roles.map(|it| EngineRole { mount: it.at.mount.clone(), role: it.at.role.clone() }).collect())
 }
 
 /// The places outside our own mount where files say that secrets live.

@@ -33,6 +33,8 @@ pub const UNRECORDED: &[&str] = &[
     "idempotency",
     "keys",
     "last_seen",
+    "lease_accessors",
+    "lease_attempts",
     "log_forwards",
     "log_tiles",
     "log_turns",

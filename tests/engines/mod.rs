@@ -1,6 +1,7 @@
 //! Engines outside our database, against real servers and against what only pretends to be one.
 
 mod kv;
+mod leases;
 mod nonsense;
 mod outages;
 mod rights;
@@ -28,9 +29,15 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let mut all = nonsense::trials();
     if peers.openbao.is_some() {
         all.extend(
-            [kv::trials(peers), sign_in::trials(peers), rights::trials(peers), outages::trials(peers)]
-                .into_iter()
-                .flatten(),
+            [
+                leases::trials(peers),
+                kv::trials(peers),
+                sign_in::trials(peers),
+                rights::trials(peers),
+                outages::trials(peers),
+            ]
+            .into_iter()
+            .flatten(),
         );
     }
     all

@@ -33,6 +33,7 @@ const OWN: &[(&str, &str)] = &[
     ("GET", "/api/v1/sessions"),
     ("GET", "/api/v1/requests"),
     ("GET", "/api/v1/grants"),
+    ("GET", "/api/v1/leases"),
     ("GET", "/api/v1/applications"),
     ("GET", "/api/v1/deliveries"),
     ("GET", "/whoami"),

@@ -105,6 +105,13 @@ const CHANGES_NOTHING: &[(&str, &str)] = &[
     ("POST", "/api/v1/logins"),
 ];
 
+/// What takes an engine that makes credentials: `engines::leases` sees what each of these leaves in the log.
+const WITH_AN_ENGINE: &[(&str, &str)] = &[
+    ("POST", "/api/v1/leases"),
+    ("POST", "/api/v1/leases/{lease}/renew"),
+    ("POST", "/api/v1/leases/{lease}/revoke"),
+];
+
 /// One change after another, each by somebody who may: the log grows with each.
 struct Changes<'h> {
     house: &'h House,
@@ -235,7 +242,10 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
         .iter()
         .filter(|route| route.changes())
         .filter(|route| !changes.made.contains(&(route.method.clone(), route.path.clone())))
-        .filter(|route| !CHANGES_NOTHING.contains(&(route.method.as_str(), route.path.as_str())))
+        .filter(|route| {
+            let route = (route.method.as_str(), route.path.as_str());
+            !CHANGES_NOTHING.contains(&route) && !WITH_AN_ENGINE.contains(&route)
+        })
         .map(ToString::to_string)
         .collect();
     ensure!(left.is_empty(), "nobody looked whether these leave an entry: {left:?}");

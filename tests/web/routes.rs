@@ -155,6 +155,7 @@ impl Example {
                 },
             ),
             ("provider", "dev"),
+            ("lease", "lea_00000000000000000000000000000000"),
             ("hold", "hld_00000000000000000000000000000000"),
             ("level", "0"),
             ("path", "000.p/1"),
@@ -181,6 +182,8 @@ pub fn body(path: &str) -> Value {
         "suspend" | "resume" | "deactivate" | "sign-out" | "forget" | "release" => {
             json!({ "reason": "a test" })
         }
+        "leases" => json!({ "at": "reports/sandbox/reader" }),
+        "renew" => json!({ "for": "1h" }),
         "pause" => json!({ "for": "1h", "reason": "a test" }),
         "requests" => {
             json!({ "action": "reveal", "at": "reports/production", "for": "1h", "reason": "INC-123" })

@@ -24,6 +24,8 @@ pub struct LeftView {
     pub requests: i64,
     /// Grants that have not ended.
     pub grants: i64,
+    /// Leases that the engine has not taken back yet.
+    pub leases: i64,
     /// Secrets that have to be changed.
     pub rotation_tasks: i64,
 }
@@ -34,6 +36,7 @@ impl From<Left> for LeftView {
             sessions: left.sessions,
             requests: left.requests,
             grants: left.grants,
+            leases: left.leases,
             rotation_tasks: left.rotation_tasks,
         }
     }

@@ -133,17 +133,24 @@ pub struct ValueView {
     value: Zeroizing<String>,
 }
 
-fn plain<S: Serializer>(text: &Zeroizing<String>, serializer: S) -> Result<S::Ok, S::Error> {
+/// A value as JSON has it.
+pub(super) fn written(value: &SecretValue) -> (Encoding, Zeroizing<String>) {
+    let (encoding, text) = match value.expose_text() {
+        Some(text) => (Encoding::Utf8, text.to_owned()),
+        None => (Encoding::Base64, BASE64.encode(value.expose())),
+    };
+    (encoding, Zeroizing::new(text))
+}
+
+/// Writes a value out: the one thing that is asked of its answer.
+pub(super) fn plain<S: Serializer>(text: &Zeroizing<String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
 }
 
 impl From<Revealed> for ValueView {
     fn from(told: Revealed) -> Self {
-        let (encoding, value) = match told.value.expose_text() {
-            Some(text) => (Encoding::Utf8, text.to_owned()),
-            None => (Encoding::Base64, BASE64.encode(told.value.expose())),
-        };
-        Self { name: told.name.to_string(), version: told.version, encoding, value: Zeroizing::new(value) }
+        let (encoding, value) = written(&told.value);
+        Self { name: told.name.to_string(), version: told.version, encoding, value }
     }
 }
 

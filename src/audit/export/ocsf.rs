@@ -54,8 +54,10 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "session.ended" | "person.signed-out" => (Auth, LOGOFF),
         "login.approved" | "recovery.created" => (Auth, TICKET),
         "session.used" => (Auth, OTHER),
-        "grant.began" => (Class::UserAccessManagement, ASSIGN),
-        "grant.ended" => (Class::UserAccessManagement, REVOKE),
+        "grant.began" | "lease.issuing" | "lease.issued" => (Class::UserAccessManagement, ASSIGN),
+        "grant.ended" | "lease.ending" | "lease.ended" | "lease.not-issued" => {
+            (Class::UserAccessManagement, REVOKE)
+        }
         "person.joined" | "leaver.opened" | "rotation.opened" => (Entity, CREATE),
         "person.suspended" | "removal.held" => (Entity, SUSPEND),
         "person.resumed" => (Entity, RESUME),
@@ -80,6 +82,8 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "secret.rolled-back"
         | "secret.undeleted"
         | "secret.settled"
+        | "lease.renewing"
+        | "lease.renewed"
         | "catalog.applied"
         | "request.approved"
         | "request.denied"
@@ -105,6 +109,8 @@ fn wanted(right: Action) -> (Class, u16) {
         A::EndOwnSession => (Class::Authentication, LOGOFF),
         A::ManagePeople => (Class::EntityManagement, UPDATE),
         A::Request => (Class::ApiActivity, CREATE),
+        A::Lease => (Class::UserAccessManagement, ASSIGN),
+        A::EndOwnLease => (Class::UserAccessManagement, REVOKE),
         A::List
         | A::Reveal
         | A::Run

@@ -1,10 +1,15 @@
 //! Applications: environments, shares, secrets that live elsewhere.
 
+use std::time::Duration;
+
 use super::{At, there_are};
 use crate::{
     base::Name,
-    catalog::declare::{Application, Environment, ExternalSecret, Kind, Object, Share},
+    catalog::declare::{Application, Environment, ExternalSecret, Kind, LeaseRole, Object, Share},
 };
+
+/// Less is nothing that a program could be started with.
+const SHORTEST_LEASE: Duration = Duration::from_mins(1);
 
 impl At<'_, '_> {
     pub(super) fn application(&mut self, application: &Application) {
@@ -26,6 +31,12 @@ impl At<'_, '_> {
                 .iter()
                 .any(|it| it.environment == secret.environment && it.name == secret.name);
             self.external(application, &index.to_string(), secret, repeated);
+        }
+        for (index, role) in application.leases.iter().enumerate() {
+            let repeated = application.leases[..index]
+                .iter()
+                .any(|it| it.environment == role.environment && it.name == role.name);
+            self.lease_role(application, &index.to_string(), role, repeated);
         }
     }
 
@@ -129,6 +140,31 @@ impl At<'_, '_> {
                     "Write it without leading or final '/', '..', '?', '#' and control characters.",
                 );
             }
+        }
+    }
+
+    fn lease_role(&mut self, owner: &Application, index: &str, role: &LeaseRole, repeated: bool) {
+        self.shared_environment(owner, &["leases", index, "environment"], &role.environment);
+        if repeated {
+            let path = ["leases", index, "name"];
+            self.wrong(&path, format!("'{}' is there twice", role.name), "Keep one of the two.");
+        }
+        for (key, text, slashes) in [("mount", &role.at.mount, true), ("role", &role.at.role, false)] {
+            // Both stand in a policy of the engine, where these would mean more than themselves.
+            if !is_plain(text, slashes) || text.contains(['*', '+', '{', '}', '"']) {
+                self.wrong(
+                    &["leases", index, "at", key],
+                    format!("'{key}' is no place in the engine"),
+                    "Write it without leading or final '/', '..', '?', '#', '*', '+', braces and quotes.",
+                );
+            }
+        }
+        if role.longest < SHORTEST_LEASE {
+            self.wrong(
+                &["leases", index, "longest"],
+                "a lease that is over before it can be used is none",
+                "Allow a minute at least.",
+            );
         }
     }
 }

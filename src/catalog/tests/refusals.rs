@@ -246,6 +246,26 @@ fn shares_and_secrets() {
 }
 
 #[test]
+fn abuse_35_roles_that_can_be_leased() {
+    let role = |environment: &str, mount: &str, role: &str, longest: &str| {
+        format!(
+            "kind: Application\nname: x\nteam: t\nenvironments: [{{name: e}}, {{name: c, copies: [t]}}]\nleases:\n\
+             - environment: {environment}\n  name: reader\n  at:\n    mount: {mount}\n    role: {role}\n  \
+             longest: {longest}\n"
+        )
+    };
+    applied(one(&format!("{BASE}{}", role("e", "database", "reader", "1h"))), 0, &[]).unwrap();
+    refused(&role("none", "database", "reader", "1h"), &["6:16: 'x' has no environment 'none'"]);
+    refused(&role("c", "database", "reader", "1h"), &["6:16: 'x/c' has a copy for each team"]);
+    refused(&role("e", "../sys", "a/b", "1h"), &["9:12: 'mount' is no place", "10:11: 'role' is no place"]);
+    refused(&role("e", "'data*'", "'+'", "1h"), &["9:12: 'mount' is no place", "10:11: 'role' is no place"]);
+    refused(&role("e", "database", "reader", "10s"), &["11:12: a lease that is over"]);
+    let twice = role("e", "database", "reader", "1h");
+    let again = twice.split_once("leases:\n").unwrap().1;
+    refused(&format!("{twice}{again}"), &["13:9: 'reader' is there twice"]);
+}
+
+#[test]
 fn the_source_has_one_name() {
     refused("{kind: Source, name: other}", &["1:22: the source is called 'other' here and 'test' elsewhere"]);
     let group =

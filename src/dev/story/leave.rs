@@ -49,7 +49,7 @@ impl Story<'_> {
         ensure(!page.text.contains(LEAVER), "her browser shows her nothing")?;
         until("nothing of hers is left but what she knows", || async {
             let left = cast.ada.client.leaver(LEAVER).await?.line.left;
-            Ok((left.sessions + left.requests + left.grants == 0).then_some(()))
+            Ok((left.sessions + left.requests + left.grants + left.leases == 0).then_some(()))
         })
         .await
     }

@@ -43,7 +43,7 @@ struct Mount {
     options: Option<BTreeMap<String, Value>>,
 }
 
-type Capabilities = BTreeMap<String, Vec<String>>;
+pub(super) type Capabilities = BTreeMap<String, Vec<String>>;
 
 impl Vault {
     /// Whether it is reached, signed in to, and gives the rights that are needed, `foreign` places that
@@ -98,7 +98,7 @@ impl Vault {
         answer.data().ok_or_else(|| self.nonsense(path, "there are no mounts in the answer"))
     }
 
-    async fn capabilities(&self, needs: &[Need]) -> Result<Capabilities> {
+    pub(super) async fn capabilities(&self, needs: &[Need]) -> Result<Capabilities> {
         let path = "sys/capabilities-self";
         let mut paths: Vec<String> = needs.iter().map(|need| sampled(&need.path)).collect();
         paths.extend(BEYOND.iter().map(|(path, _)| (*path).to_owned()));
@@ -169,7 +169,7 @@ fn allows(capabilities: &[String]) -> bool {
     !capabilities.is_empty() && !capabilities.iter().any(|it| it == "deny")
 }
 
-fn missing(needs: &[Need], held: &Capabilities) -> Vec<String> {
+pub(super) fn missing(needs: &[Need], held: &Capabilities) -> Vec<String> {
     let mut lines = Vec::new();
     for need in needs {
         let can = held.get(&sampled(&need.path)).map(Vec::as_slice).unwrap_or_default();

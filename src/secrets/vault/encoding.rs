@@ -3,6 +3,8 @@
 //! Text is the field `value` as it is. What is no text, or what JSON would blow up beyond base64, is
 //! base64 in `value`, and the field `encoding` beside it says `base64`.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
@@ -61,6 +63,12 @@ impl Fields {
         self.take(field)
     }
 
+    /// All of them as variables could hold them: text as it is, anything else but nothing as JSON.
+    pub(super) fn all(mut self) -> BTreeMap<String, SecretValue> {
+        let values = self.0.iter_mut().filter(|(_, value)| !value.is_null());
+        values.map(|(name, value)| (name.clone(), value_of(value))).collect()
+    }
+
     fn take(&mut self, field: &str) -> Result<SecretValue, String> {
         let shown = field.escape_debug();
         match self.0.get_mut(field) {
@@ -68,6 +76,13 @@ impl Fields {
             Some(_) => Err(format!("the field '{shown}' is not text")),
             None => Err(format!("there is no field '{shown}'")),
         }
+    }
+}
+
+fn value_of(value: &mut Value) -> SecretValue {
+    match value {
+        Value::String(text) => std::mem::take(text).into(),
+        other => other.to_string().into(),
     }
 }
 

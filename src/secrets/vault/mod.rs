@@ -13,8 +13,10 @@
 
 mod call;
 mod check;
+mod check_leases;
 mod encoding;
 mod kv;
+mod lease;
 mod place;
 mod policy;
 mod problems;
@@ -27,7 +29,7 @@ use std::{collections::HashSet, fmt, future::Future, sync::Mutex, time::Duration
 use async_trait::async_trait;
 use rustify::Endpoint;
 
-pub use policy::{ForeignPath, least_policy};
+pub use policy::{ForeignPath, lease_addition, lease_policy, least_policy};
 
 use self::{
     call::{Answer, Call},

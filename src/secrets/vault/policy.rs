@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
-use super::place::{checked, trim};
-use crate::base::Result;
+use super::{
+    lease::token_role,
+    place::{checked, trim},
+};
+use crate::{base::Result, secrets::leases::EngineRole};
 
 /// A place that somebody else made and that a file declares.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +58,30 @@ pub(super) fn needs(mount: &str, foreign: &[ForeignPath]) -> Result<Vec<Need>> {
     Ok(needs)
 }
 
+/// What is done to issue, renew and take back leases, beside that: under tokens of a role of their own.
+pub(super) fn lease_needs(mount: &str) -> Result<Vec<Need>> {
+    let mount = checked("mount", mount)?;
+    let need = |path: String, capabilities| Need { path, capabilities };
+    Ok(vec![
+        need(format!("auth/token/create/{}", token_role(&mount)), &["create", "update"]),
+        need("auth/token/renew-accessor".to_owned(), &["update"]),
+        need("auth/token/revoke-accessor".to_owned(), &["update"]),
+        need("sys/leases/renew".to_owned(), &["update"]),
+        need("sys/leases/revoke".to_owned(), &["update"]),
+    ])
+}
+
+/// What a token may under which a lease is issued: read the credentials of these roles.
+pub(super) fn role_needs(roles: &[EngineRole]) -> Result<Vec<Need>> {
+    let path = |it: &EngineRole| {
+        Ok(format!("{}/creds/{}", checked("mount", &it.mount)?, checked("role", &it.role)?))
+    };
+    let mut paths: Vec<String> = roles.iter().map(path).collect::<Result<_>>()?;
+    paths.sort();
+    paths.dedup();
+    Ok(paths.into_iter().map(|path| Need { path, capabilities: &["read"] }).collect())
+}
+
 /// Several secrets may be fields of one path.
 fn merged(foreign: &[ForeignPath]) -> Vec<ForeignPath> {
     let mut places: Vec<ForeignPath> = Vec::new();
@@ -76,12 +103,46 @@ fn merged(foreign: &[ForeignPath]) -> Vec<ForeignPath> {
 /// # Errors
 /// `invalid-request` for a mount or path that a policy would read as something else.
 pub fn least_policy(mount: &str, foreign: &[ForeignPath]) -> Result<String> {
-    let mut text = "# What Port Control needs in Vault or OpenBao, and nothing more.\n".to_owned();
-    for need in needs(mount, foreign)? {
+    Ok(hcl("# What Port Control needs in Vault or OpenBao, and nothing more.\n", &needs(mount, foreign)?))
+}
+
+/// What that policy lacks for leases, and how the role is made whose tokens they are issued under. Nothing where
+/// no file declares a role.
+///
+/// # Errors
+/// As [`least_policy`].
+pub fn lease_addition(mount: &str, roles: &[EngineRole]) -> Result<String> {
+    if roles.is_empty() {
+        return Ok(String::new());
+    }
+    let name = token_role(mount);
+    let head = format!(
+        "\n# Leases are issued under tokens of a role of their own, which read credentials and do nothing else:\n\
+         #   port-control vault-policy --leases --config FILE | vault policy write {name} -\n\
+         #   vault write auth/token/roles/{name} allowed_policies={name} orphan=true renewable=true \\\n\
+         #     token_type=service token_no_default_policy=true\n"
+    );
+    Ok(hcl(&head, &lease_needs(mount)?))
+}
+
+/// The policy of the tokens under which leases are issued.
+///
+/// # Errors
+/// As [`least_policy`].
+pub fn lease_policy(roles: &[EngineRole]) -> Result<String> {
+    let mut needs = role_needs(roles)?;
+    // So that `port-control check` can see that the rest is there.
+    needs.push(Need { path: "sys/capabilities-self".to_owned(), capabilities: &["update"] });
+    Ok(hcl("# What a token may under which Port Control issues a lease, and nothing more.\n", &needs))
+}
+
+fn hcl(head: &str, needs: &[Need]) -> String {
+    let mut text = head.to_owned();
+    for need in needs {
         let capabilities = need.capabilities.join("\", \"");
         let _ = writeln!(text, "\npath \"{}\" {{\n  capabilities = [\"{capabilities}\"]\n}}", need.path);
     }
-    Ok(text)
+    text
 }
 
 #[cfg(test)]
@@ -138,6 +199,31 @@ path "legacy/data/team/mail" {
         let text = least_policy("kv", &[foreign("/team/db", false), foreign("team/db", true)]).unwrap();
         assert_eq!(text.matches("legacy/data/team/db").count(), 1);
         assert!(text.contains("patch"));
+    }
+
+    fn role(mount: &str, role: &str) -> EngineRole {
+        EngineRole { mount: mount.to_owned(), role: role.to_owned() }
+    }
+
+    #[test]
+    fn leases_add_what_issues_and_takes_back_and_their_tokens_read_roles_alone() {
+        let roles = [role("database", "reader"), role("database", "owner"), role("database", "reader")];
+        let addition = lease_addition("port-control", &roles).unwrap();
+        assert!(addition.contains(r#"path "auth/token/create/port-control-lease" {"#), "{addition}");
+        assert!(!addition.contains("creds"), "{addition}");
+        let paths = |text: &str| text.lines().filter(|line| line.starts_with("path")).count();
+        assert_eq!(paths(&addition), 5);
+        let policy = lease_policy(&roles).unwrap();
+        assert!(policy.contains(r#"path "database/creds/owner" {"#) && paths(&policy) == 3, "{policy}");
+        assert_eq!(lease_addition("port-control", &[]).unwrap(), "");
+    }
+
+    #[test]
+    fn abuse_35_a_role_that_is_a_pattern_is_no_policy() {
+        for bad in ["*", "reader*", "+", "../sys", "a\" { capabilities = [\"sudo\"] }"] {
+            assert!(lease_policy(&[role("database", bad)]).is_err(), "{bad}");
+            assert!(lease_policy(&[role(bad, "reader")]).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -19,6 +19,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("invalid role", "there is no such role, or its secret id is not valid", "Check [engine.vault] auth."),
     ("role with oidc role_type", "the role is not for sign-in by JWT", "Make the role with role_type=jwt."),
     ("error validating token", "the JWT is not taken", "Check issuer, audience and life of the token."),
+    (
+        "unknown role",
+        "there is no such role",
+        "Check the role in the declaring file, and the token role that `port-control vault-policy` tells of.",
+    ),
     ("namespace not found", "there is no such namespace", "Check engine.vault.namespace."),
 ];
 

@@ -1,0 +1,247 @@
+//! Leases of an engine that fails: nothing is told without its entry, nothing works that nobody holds, and
+//! every intent closes.
+
+mod bank;
+mod histories;
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+
+use self::bank::Bank;
+use super::{Lease, LeaseParts, LeaseState, Leases, Lent, Whose};
+use crate::{
+    access::house::{House, production},
+    base::{ProblemKind, Result, ids::PersonId},
+    policy::{Action, Permit, Resource},
+    revocation::Revocation,
+    store::sql,
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A house with an engine that can make credentials, and somebody to lease them.
+struct Room {
+    house: House,
+    leases: Leases,
+    bank: Arc<Bank>,
+    dana: PersonId,
+}
+
+impl Room {
+    async fn new() -> Self {
+        let bank = Arc::new(Bank::default());
+        Self::with(Some(Arc::clone(&bank) as _), bank).await
+    }
+
+    async fn with(engine: Option<Arc<dyn super::LeaseEngine>>, bank: Arc<Bank>) -> Self {
+        let house = House::new().await;
+        let body = json!({"name": "reports", "team": "supa-team",
+            "environments": [{"name": "production", "protected": true}],
+            "leases": [{"environment": "production", "name": "reader",
+                "at": {"mount": "database", "role": "reader"}, "longest": "2h"}]});
+        let declared = sql("UPDATE declared SET body = $1 WHERE kind = 'Application' AND name = 'reports'");
+        let moved = sql("UPDATE catalog SET version = version + 1");
+        house.seed(vec![declared.bind(body.to_string()), moved]).await;
+        let leases = Leases::new(LeaseParts {
+            database: house.database.clone(),
+            log: house.log.clone(),
+            catalog: house.catalog.clone(),
+            ambient: house.ambient.clone(),
+            engine,
+            permits: Arc::clone(&house.services) as _,
+        });
+        let dana = house.person("Dana", &["engineering"]).await;
+        Self { house, leases, bank, dana }
+    }
+
+    async fn permit(&self, role: &str) -> Permit {
+        let facts = self.house.catalog.snapshot().await.unwrap().environment(&production()).unwrap();
+        let resource = Resource::Lease(facts, role.parse().unwrap());
+        self.house.permit(self.dana, Action::Lease, resource).await
+    }
+
+    async fn issue(&self) -> Result<Lent> {
+        self.leases.issue(self.permit("reader").await, Some(HOUR)).await
+    }
+
+    async fn give_back(&self, lease: &Lease) -> Result<Lease> {
+        let permit = self.house.permit(self.dana, Action::EndOwnLease, Resource::Own).await;
+        self.leases.revoke(permit, lease.id).await
+    }
+
+    async fn renew(&self, lease: &Lease, length: Duration) -> Result<Lease> {
+        self.leases.renew(self.permit("reader").await, lease.id, length).await
+    }
+
+    async fn all(&self) -> Vec<Lease> {
+        let own = self.house.own(self.dana).await;
+        self.leases.list(&own, &Whose::All, true).await.unwrap()
+    }
+
+    async fn stands(&self, lease: &Lease) -> (LeaseState, Option<String>) {
+        let lease = self.leases.get(lease.id).await.unwrap();
+        (lease.state, lease.because)
+    }
+
+    fn revocation(&self) -> Revocation {
+        let house = &self.house;
+        let permits = Arc::clone(&house.services) as _;
+        Revocation::new(house.database.clone(), house.log.clone(), house.catalog.clone(), permits)
+    }
+}
+
+fn ended(because: &str) -> (LeaseState, Option<String>) {
+    (LeaseState::Ended, Some(because.to_owned()))
+}
+
+#[tokio::test]
+async fn credentials_are_told_once_and_work_until_they_are_given_back() {
+    let room = Room::new().await;
+    let lent = room.issue().await.unwrap();
+    assert_eq!(lent.lease.state, LeaseState::Live);
+    assert_eq!(lent.lease.ends_at.since(room.house.ambient.now()), HOUR);
+    assert_eq!(lent.values["password"].expose(), b"password-1");
+    assert_eq!(room.bank.alive(), ["lease-1"]);
+    assert_eq!(room.house.entries("lease.issued").await, 1);
+    assert_eq!(room.all().await.len(), 1);
+    let over = room.give_back(&lent.lease).await.unwrap();
+    assert_eq!((over.state, over.because.as_deref()), (LeaseState::Ended, Some("given-back")));
+    assert!(room.bank.alive().is_empty());
+    assert_eq!(room.house.entries("lease.ended").await, 1);
+    // A second time changes nothing.
+    room.give_back(&lent.lease).await.unwrap();
+    assert_eq!(room.house.entries("lease.ended").await, 1);
+}
+
+#[tokio::test]
+async fn a_lease_lasts_as_long_as_what_allows_it_and_no_longer() {
+    let room = Room::new().await;
+    let long = Duration::from_hours(9);
+    let lent = room.leases.issue(room.permit("reader").await, Some(long)).await.unwrap();
+    assert_eq!(lent.lease.limit_at.since(room.house.ambient.now()), Duration::from_hours(2));
+    assert_eq!(lent.lease.ends_at, lent.lease.limit_at);
+    let short = room.issue().await.unwrap();
+    room.house.clock.advance(HOUR / 2);
+    let renewed = room.renew(&short.lease, long).await.unwrap();
+    assert_eq!(renewed.ends_at, short.lease.limit_at);
+    // The engine's word is taken where it gives less.
+    room.bank.gives_at_most(60);
+    let renewed = room.renew(&short.lease, HOUR).await.unwrap();
+    assert_eq!(renewed.ends_at.since(room.house.ambient.now()), Duration::from_mins(1));
+    room.house.clock.advance(Duration::from_hours(2));
+    assert!(room.renew(&short.lease, HOUR).await.unwrap_err().is(ProblemKind::Conflict));
+}
+
+#[tokio::test]
+async fn what_no_file_declares_and_what_no_engine_makes_is_refused() {
+    let room = Room::new().await;
+    let unknown = room.leases.issue(room.permit("owner").await, None).await.unwrap_err();
+    assert!(unknown.is(ProblemKind::NotFound), "{unknown}");
+    let room = Room::with(None, Arc::default()).await;
+    let none = room.issue().await.unwrap_err();
+    assert!(none.is(ProblemKind::InvalidConfiguration) && none.remedy.unwrap().contains("vault"));
+    assert_eq!(room.house.count(sql("SELECT CAST(count(*) AS BIGINT) FROM leases")).await, 0);
+}
+
+#[tokio::test]
+async fn nobody_ends_or_renews_what_somebody_else_holds() {
+    let room = Room::new().await;
+    let lent = room.issue().await.unwrap();
+    let omar = room.house.person("Omar", &["engineering"]).await;
+    let room = Room { dana: omar, ..room };
+    assert!(room.give_back(&lent.lease).await.unwrap_err().is(ProblemKind::NotFound));
+    assert!(room.renew(&lent.lease, HOUR).await.unwrap_err().is(ProblemKind::NotFound));
+    let own = room.house.own(omar).await;
+    assert!(room.leases.show(&own, lent.lease.id).await.unwrap_err().is(ProblemKind::NotFound));
+    assert!(room.all().await.is_empty());
+    let permit = room.house.permit(omar, Action::ManagePeople, Resource::People).await;
+    assert_eq!(room.leases.revoke(permit, lent.lease.id).await.unwrap().because.as_deref(), Some("revoked"));
+    assert!(room.bank.alive().is_empty());
+}
+
+#[tokio::test]
+async fn one_holder_has_so_many_leases_and_no_more() {
+    let room = Room::new().await;
+    for _ in 0..32 {
+        room.issue().await.unwrap();
+    }
+    assert!(room.issue().await.unwrap_err().is(ProblemKind::Conflict));
+    assert_eq!(room.bank.alive().len(), 32);
+}
+
+#[tokio::test]
+async fn time_the_grant_and_a_suspension_end_a_lease() {
+    let room = Room::new().await;
+    let [by_time, by_grant] = [room.issue().await.unwrap().lease, room.issue().await.unwrap().lease];
+    let omar = room.house.person("Omar", &["leads"]).await;
+    let asked = room.house.ask(room.dana, Action::Reveal).await.unwrap().request.id;
+    let (_, grant) = room.house.decide(omar, asked, crate::access::Verdict::Approve).await.unwrap();
+    let grant = grant.unwrap();
+    let linked = sql("UPDATE leases SET grant_id = $2 WHERE id = $1").bind(by_grant.id).bind(grant.id);
+    room.house.seed(vec![linked]).await;
+    assert_eq!(room.house.expiry().look().await.unwrap(), 0, "nothing is over yet");
+    room.house.clock.advance(Duration::from_mins(31));
+    room.house.expiry().look().await.unwrap();
+    room.leases.look().await.unwrap();
+    assert_eq!(room.stands(&by_grant).await, ended("grant-ended"));
+    room.house.clock.advance(HOUR);
+    room.house.expiry().look().await.unwrap();
+    room.leases.look().await.unwrap();
+    assert_eq!(room.stands(&by_time).await, ended("time"));
+    let by_status = room.issue().await.unwrap().lease;
+    room.house.set_status(room.dana, "suspended").await;
+    room.house.expiry().look().await.unwrap();
+    room.leases.look().await.unwrap();
+    assert_eq!(room.stands(&by_status).await, ended("suspended"));
+    assert!(room.bank.alive().is_empty());
+}
+
+#[tokio::test]
+async fn abuse_13_a_leavers_lease_is_left_until_the_engine_has_taken_it_back() {
+    let room = Room::new().await;
+    let lease = room.issue().await.unwrap().lease;
+    room.house.set_status(room.dana, "deactivated").await;
+    room.bank.will([bank::Fault::LostBefore; 2]);
+    room.revocation().look().await.unwrap();
+    let left = async || {
+        let permit = room.house.permit(room.dana, Action::SeePeople, Resource::People).await;
+        room.revocation().leaver(permit, room.dana).await.unwrap().row
+    };
+    assert_eq!((left().await.left.leases, left().await.left.total()), (1, 1));
+    room.leases.look().await.unwrap();
+    let stuck = room.leases.get(lease.id).await.unwrap();
+    assert_eq!(stuck.state, LeaseState::Revoking);
+    assert!(stuck.waits_for.unwrap().contains("does not answer"));
+    assert!(left().await.closed_at.is_none());
+    // Not before its time is it tried again.
+    room.leases.look().await.unwrap();
+    assert_eq!(room.bank.planned(), 1);
+    for _ in 0..2 {
+        room.house.clock.advance(Duration::from_secs(2));
+        room.leases.look().await.unwrap();
+    }
+    assert_eq!(room.stands(&lease).await, ended("deactivated"));
+    assert!(room.bank.alive().is_empty());
+    room.revocation().look().await.unwrap();
+    assert_eq!(left().await.left.total(), 0);
+    assert!(left().await.closed_at.is_some());
+}
+
+/// Facts that move while the credentials are made: nobody is told, and they are taken back at once.
+#[tokio::test]
+async fn abuse_13_a_deactivation_while_a_lease_is_issued_wins() {
+    let room = Room::new().await;
+    room.bank.pauses_at_read();
+    let permit = room.permit("reader").await;
+    let leaving = async {
+        room.bank.paused().await;
+        room.house.set_status(room.dana, "deactivated").await;
+        room.bank.goes_on();
+    };
+    let (told, ()) = tokio::join!(room.leases.issue(permit, None), leaving);
+    assert!(told.unwrap_err().is(ProblemKind::FactsChanged));
+    assert!(room.bank.alive().is_empty());
+    assert_eq!(room.house.entries("lease.issued").await, 0);
+    assert_eq!(room.house.entries("lease.not-issued").await, 1);
+}
