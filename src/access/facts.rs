@@ -10,7 +10,7 @@ use crate::{
     audit::FactsOfNow,
     base::{
         Name, Problem, ProblemKind, Result, Timestamp,
-        ids::{PersonId, SessionId},
+        ids::{PersonId, SessionId, WorkloadTokenId},
     },
     catalog::Snapshot,
     identity::{Caller, GroupRow, Identity, PersonRow, SessionKind},
@@ -116,11 +116,13 @@ impl FactsOfNow for RowsOfNow {
         if now > permit.good_until() {
             return Err(changed("the time for which it was decided is over"));
         }
-        match (permit.rests_on().person, permit.rests_on().session) {
-            (Some((person, facts)), Some(session)) => {
-                confirm_person(tx, person, facts, session, permit.rests_on().catalog).await
+        let rests_on = permit.rests_on();
+        match (rests_on.person, rests_on.session, rests_on.workload) {
+            (Some((person, facts)), Some(session), None) => {
+                confirm_person(tx, person, facts, session, rests_on.catalog).await
             }
-            (None, None) => match &permit.rests_on().connection {
+            (None, None, Some(token)) => confirm_workload(tx, token, rests_on.catalog, now).await,
+            (None, None, None) => match &rests_on.connection {
                 Some((name, version)) => confirm_connection(tx, name, *version).await,
                 // Our own services rest on nothing that moves.
                 None => Ok(()),
@@ -167,6 +169,36 @@ async fn confirm_connection(tx: &mut WriteTx, name: &Name, version: i64) -> Resu
         Some((now,)) if now == version => Ok(()),
         _ => Err(changed("the connection was changed")),
     }
+}
+
+#[derive(sqlx::FromRow)]
+struct WorkloadNow {
+    catalog: i64,
+    ends_at: i64,
+    ended_at: Option<i64>,
+}
+
+async fn confirm_workload(
+    tx: &mut WriteTx,
+    token: WorkloadTokenId,
+    catalog: i64,
+    now: Timestamp,
+) -> Result<()> {
+    let row: Option<WorkloadNow> = tx
+        .fetch_optional(
+            sql("SELECT c.version AS catalog, t.ends_at, t.ended_at FROM workload_tokens t \
+                 JOIN catalog c ON c.id = 1 WHERE t.id = $1")
+            .bind(token),
+        )
+        .await?;
+    let row = row.ok_or_else(|| changed("the workload's token is gone"))?;
+    if row.ended_at.is_some() || row.ends_at <= now.as_millis() {
+        return Err(changed("the workload's token has ended"));
+    }
+    if row.catalog != catalog {
+        return Err(changed("what files declare has moved"));
+    }
+    Ok(())
 }
 
 fn changed(what: &str) -> Problem {

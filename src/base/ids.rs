@@ -98,6 +98,8 @@ ids! {
     RemovalBatchId "rmb";
     /// Removals that were announced.
     ExpectationId "xpt";
+    /// A token of a workload.
+    WorkloadTokenId "wkt";
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(super) fn administrators(
     }
     TrustScope {
         name: name(ADMINISTRATORS),
-        members: Members { groups: members },
+        members: Members { groups: members, ..Members::default() },
         by_request: None,
         ends: None,
         allows: vec![Allowance { actions: ACTIONS.to_vec(), applications: None, environments: None }],

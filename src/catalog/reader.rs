@@ -64,7 +64,7 @@ impl Catalog {
         Ok(fresh)
     }
 
-    /// What a person's permit was decided on, without asking the database again where it is known still.
+    /// What a caller's permit was decided on, without asking the database again where it is known still.
     /// Only for what ends in a unit of work: that one refuses where the version has moved since.
     ///
     /// # Errors
@@ -72,9 +72,9 @@ impl Catalog {
     pub async fn of(&self, permit: &Permit) -> Result<Arc<Snapshot>> {
         let rests_on = permit.rests_on();
         // A permit of one of our own services rests on no version.
-        let is_persons = rests_on.session.is_some();
+        let is_callers = rests_on.session.is_some() || rests_on.workload.is_some();
         let known = self.cached.read().await.clone();
-        match known.filter(|it| is_persons && it.version == rests_on.catalog) {
+        match known.filter(|it| is_callers && it.version == rests_on.catalog) {
             Some(known) => Ok(known),
             None => self.snapshot().await,
         }

@@ -25,6 +25,7 @@ pub(super) const PERMIT_LIFE: Duration = Duration::from_mins(1);
 /// The policies, parsed once.
 pub struct Policies {
     people: CedarPolicies,
+    pub(super) workloads: CedarPolicies,
     scopes: CedarPolicies,
     requests: CedarPolicies,
     services: CedarPolicies,
@@ -46,6 +47,7 @@ impl Policies {
         };
         Ok(Self {
             people: parse(&[people])?,
+            workloads: parse(&[include_str!("../../policies/workloads.cedar")])?,
             scopes: parse(&[people, include_str!("../../policies/scopes.cedar")])?,
             requests: parse(&[people, include_str!("../../policies/requests.cedar")])?,
             services: parse(&[include_str!("../../policies/services.cedar")])?,
@@ -60,6 +62,11 @@ impl Policies {
         Self { contact: contact.to_owned(), ..self }
     }
 
+    /// Whom somebody without access can ask.
+    pub(super) fn contact(&self) -> &str {
+        &self.contact
+    }
+
     /// Decides whether whoever these facts are about may do `action` to `resource`.
     ///
     /// # Errors
@@ -67,6 +74,7 @@ impl Policies {
     pub fn decide(&self, facts: &Facts, action: Action, resource: Resource) -> Result<Permit, Box<Denial>> {
         match facts {
             Facts::Service(facts) => self.decide_service(facts, action, resource),
+            Facts::Workload(facts) => self.decide_workload(facts, action, resource),
             Facts::Person(facts) => self.decide_person(facts, action, resource),
             Facts::Connection(facts) => self.decide_connection(facts, action, resource),
         }
@@ -162,7 +170,7 @@ impl Policies {
         // A scope that is no longer declared has no approvers left; its requester still sees and cancels.
         let gone = TrustScope {
             name: scope.clone(),
-            members: super::Members { groups: Vec::new() },
+            members: super::Members::default(),
             by_request: None,
             ends: None,
             allows: Vec::new(),
@@ -249,7 +257,8 @@ impl Policies {
     /// How a person stands to each scope, and why: what `whoami` shows.
     #[must_use]
     pub fn explain(&self, facts: &PersonFacts) -> Vec<ScopeStanding> {
-        facts.scopes.iter().map(|scope| self.standing(facts, scope)).collect()
+        let scopes = facts.scopes.iter().filter(|scope| scope.members.has_people());
+        scopes.map(|scope| self.standing(facts, scope)).collect()
     }
 
     fn standing(&self, facts: &PersonFacts, scope: &TrustScope) -> ScopeStanding {
@@ -277,14 +286,14 @@ struct Yes {
 }
 
 /// A no, before it is a denial.
-struct No {
-    scope: Option<Name>,
-    reason: DenialReason,
+pub(super) struct No {
+    pub(super) scope: Option<Name>,
+    pub(super) reason: DenialReason,
     count: usize,
 }
 
 impl No {
-    fn of(scope: Option<Name>, ids: &[String]) -> Self {
+    pub(super) fn of(scope: Option<Name>, ids: &[String]) -> Self {
         let reasons: Vec<DenialReason> = ids.iter().filter_map(|id| reason_of(id)).collect();
         // What cannot be mended comes before what can: a suspended person needs no grant.
         let reason = PRECEDENCE
@@ -295,8 +304,13 @@ impl No {
         Self { scope, reason, count: ids.len() }
     }
 
-    fn broken() -> Self {
-        Self { scope: None, reason: DenialReason::EvaluationFailed, count: 0 }
+    /// A no that no policy had to say.
+    pub(super) fn because(reason: DenialReason) -> Self {
+        Self { scope: None, reason, count: 0 }
+    }
+
+    pub(super) fn broken() -> Self {
+        Self::because(DenialReason::EvaluationFailed)
     }
 
     fn is_about_status(&self) -> bool {
@@ -304,7 +318,7 @@ impl No {
     }
 
     /// How far away it is from a yes: not being a member is further than anything one can do oneself.
-    fn steps(&self) -> usize {
+    pub(super) fn steps(&self) -> usize {
         self.count + if self.reason == DenialReason::NotAMember { 100 } else { 0 }
     }
 }
@@ -313,10 +327,13 @@ impl No {
 const PRECEDENCE: &[DenialReason] = &[
     DenialReason::Deactivated,
     DenialReason::Suspended,
+    DenialReason::DeclarationMoved,
     DenialReason::OwnRequest,
     DenialReason::OwnWaiver,
     DenialReason::NotAMember,
     DenialReason::NotAnApprover,
+    DenialReason::OtherScope,
+    DenialReason::ForPeople,
     DenialReason::ScopeEnded,
     DenialReason::OutsideNetwork,
     DenialReason::FactsTooOld,
@@ -326,8 +343,12 @@ const PRECEDENCE: &[DenialReason] = &[
 ];
 
 fn reason_of(policy: &str) -> Option<DenialReason> {
-    // The team's facts and the scope's are both her groups' age.
-    let id = if policy == "facts-of-team-too-old" { "facts-too-old" } else { policy };
+    let id = match policy {
+        // The team's facts and the scope's are both her groups' age.
+        "facts-of-team-too-old" => "facts-too-old",
+        "workload-cannot-ask" | "workload-cannot-sign-in" => "for-people",
+        _ => policy.strip_prefix("workload-").unwrap_or(policy),
+    };
     PRECEDENCE.iter().find(|reason| reason.as_str() == id).cloned()
 }
 
@@ -403,6 +424,7 @@ impl Policies {
         let mut policies = Self::built_in().expect("a test sees that they parse");
         for set in [
             &mut policies.people,
+            &mut policies.workloads,
             &mut policies.scopes,
             &mut policies.requests,
             &mut policies.services,
@@ -421,6 +443,7 @@ impl Policies {
     ) -> Vec<Vec<cedar_policy::Entity>> {
         let facts = match facts {
             Facts::Person(facts) => facts,
+            Facts::Workload(facts) => return Self::questions_of_workload(facts, action, resource),
             Facts::Service(_) => return vec![vec![resource_entity(resource)]],
             Facts::Connection(facts) => return vec![connection_question(facts, action, resource).entities],
         };

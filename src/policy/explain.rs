@@ -76,6 +76,9 @@ pub(super) fn explain_reason(
             (format!("its approvers are the groups {}", approvers.unwrap_or_else(|| "none".into())), None)
         }
         DenialReason::ConnectionDisabled => ("the connection is disabled".into(), ask_them()),
+        DenialReason::DeclarationMoved | DenialReason::OtherScope | DenialReason::ForPeople => {
+            (format!("{scope_name} is not for you"), admin())
+        }
         DenialReason::EvaluationFailed => {
             ("a policy could not be evaluated, and that is a no".into(), Some(format!("Tell {contact}.")))
         }

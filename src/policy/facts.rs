@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{FactVersions, PersonStatus, Service, TrustScope};
 use crate::base::{
     EnvironmentRef, Name, Timestamp,
-    ids::{GrantId, PersonId, SessionId},
+    ids::{GrantId, PersonId, SessionId, WorkloadTokenId},
 };
 
 /// Everything that is known of whoever acts.
@@ -14,6 +14,8 @@ use crate::base::{
 pub enum Facts {
     /// A human.
     Person(PersonFacts),
+    /// A CI job or a ServiceAccount.
+    Workload(WorkloadFacts),
     /// One of our own services.
     Service(ServiceFacts),
     /// A connection.
@@ -42,6 +44,29 @@ pub struct ConnectionFacts {
     pub network: Option<IpAddr>,
     /// The time of the decision.
     pub now: Timestamp,
+}
+
+/// What is known of a workload that acts.
+#[derive(Clone, Debug)]
+pub struct WorkloadFacts {
+    /// Which, as files declare it.
+    pub workload: Name,
+    /// Whether files still declare it as they did when its token was issued.
+    pub is_declared: bool,
+    /// The token.
+    pub token: WorkloadTokenId,
+    /// When the token ends.
+    pub token_ends: Timestamp,
+    /// The one trust scope that the token was asked for; nothing where it is good for all of the workload's.
+    pub only: Option<Name>,
+    /// All declared trust scopes, the built-in one first.
+    pub scopes: std::sync::Arc<Vec<TrustScope>>,
+    /// The time of the decision.
+    pub now: Timestamp,
+    /// From where.
+    pub network: Option<IpAddr>,
+    /// The versions of all this.
+    pub versions: FactVersions,
 }
 
 /// What is known of a person who acts.

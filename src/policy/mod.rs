@@ -16,11 +16,13 @@ mod scope;
 mod services;
 #[cfg(test)]
 mod tests;
+mod workload;
 
 pub use action::Action;
 pub use decide::Policies;
 pub use facts::{
     Authentication, ConnectionFacts, Facts, GrantFact, Membership, PersonFacts, ScopeStanding, ServiceFacts,
+    WorkloadFacts,
 };
 pub use permit::{Denial, DenialReason, FactVersions, Permit};
 pub use principal::{PersonStatus, Principal, Service};

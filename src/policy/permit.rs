@@ -5,17 +5,19 @@ use std::net::IpAddr;
 use super::{Action, Principal, Resource};
 use crate::base::{
     Name, Problem, ProblemKind, Timestamp,
-    ids::{GrantId, PersonId, SessionId},
+    ids::{GrantId, PersonId, SessionId, WorkloadTokenId},
 };
 
 /// The versions of the facts that a decision rests on. A unit of work reads them again; where one
-/// has moved, the act is decided anew.
+/// has moved, the act is decided anew. By default it rests on nothing that moves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FactVersions {
     /// The person, and the version of her facts (status, groups, sessions, grants).
     pub person: Option<(PersonId, i64)>,
     /// The session that must still be there.
     pub session: Option<SessionId>,
+    /// The workload's token that must still be good.
+    pub workload: Option<WorkloadTokenId>,
     /// The version of what files declare.
     pub catalog: i64,
     /// The connection, and the version of what was set for it.
@@ -51,7 +53,7 @@ impl Permit {
     pub fn person(&self) -> Option<PersonId> {
         match self.principal {
             Principal::Person(id) => Some(id),
-            Principal::Service(_) | Principal::Connection(_) => None,
+            Principal::Workload(_) | Principal::Service(_) | Principal::Connection(_) => None,
         }
     }
 
@@ -177,6 +179,12 @@ pub enum DenialReason {
     NotAnApprover,
     /// The connection is disabled.
     ConnectionDisabled,
+    /// What files declare of the workload has moved since its token was issued.
+    DeclarationMoved,
+    /// The workload's token was asked for another trust scope.
+    OtherScope,
+    /// The scope wants what only people can do: ask, or sign in.
+    ForPeople,
     /// A policy could not be evaluated.
     EvaluationFailed,
 }
@@ -200,6 +208,9 @@ impl DenialReason {
             Self::OwnWaiver => "own-waiver",
             Self::NotAnApprover => "not-an-approver",
             Self::ConnectionDisabled => "connection-disabled",
+            Self::DeclarationMoved => "declaration-moved",
+            Self::OtherScope => "other-scope",
+            Self::ForPeople => "for-people",
             Self::EvaluationFailed => "evaluation-failed",
         }
     }

@@ -11,6 +11,8 @@ use crate::base::{Name, ids::PersonId};
 pub enum Principal {
     /// A human.
     Person(PersonId),
+    /// A CI job or a Kubernetes ServiceAccount, as files declare it.
+    Workload(Name),
     /// One of our own services.
     Service(Service),
     /// A connection by which an identity provider says who people are.
@@ -18,10 +20,11 @@ pub enum Principal {
 }
 
 impl fmt::Display for Principal {
-    /// As the log names it: `per_…`, `service/broker` or `connection/okta`.
+    /// As the log names it: `per_…`, `workload/reports-ci`, `service/broker` or `connection/okta`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Person(id) => write!(f, "{id}"),
+            Self::Workload(name) => write!(f, "workload/{name}"),
             Self::Service(service) => write!(f, "service/{service}"),
             Self::Connection(name) => write!(f, "connection/{name}"),
         }

@@ -1,6 +1,6 @@
 //! What the policies are asked: scopes, people and resources as Cedar sees them.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use cedar_policy::{Entity, RestrictedExpression as Expr};
 
@@ -20,7 +20,7 @@ pub(super) fn candidates(
     facts: &PersonFacts,
     action: Action,
 ) -> impl Iterator<Item = (&TrustScope, &Allowance)> {
-    facts.scopes.iter().flat_map(move |scope| {
+    facts.scopes.iter().filter(|scope| scope.members.has_people()).flat_map(move |scope| {
         scope
             .allows
             .iter()
@@ -110,7 +110,7 @@ pub(super) fn person_entity(facts: &PersonFacts, oldest: Duration) -> Entity {
     )
 }
 
-pub(super) fn scope_entity(facts: &PersonFacts, scope: &TrustScope) -> Entity {
+pub(super) fn scope_entity(now: Timestamp, scope: &TrustScope) -> Entity {
     let approvers = scope.by_request.as_ref().map_or(&[][..], |by| by.approvers.as_slice());
     let need = scope.authentication.as_ref();
     let oldest = need
@@ -121,9 +121,10 @@ pub(super) fn scope_entity(facts: &PersonFacts, scope: &TrustScope) -> Entity {
         scope.name.as_str(),
         vec![
             ("groups", refs("Group", scope.members.groups.iter().map(Name::as_str))),
+            ("workloads", refs("Workload", scope.members.workloads.iter().map(Name::as_str))),
             ("approvers", refs("Group", approvers.iter().map(Name::as_str))),
             ("byRequest", Expr::new_bool(scope.by_request.is_some())),
-            ("ended", Expr::new_bool(scope.ends.is_some_and(|end| facts.now >= end))),
+            ("ended", Expr::new_bool(scope.ends.is_some_and(|end| now >= end))),
             ("acr", texts(need.map_or(&[][..], |need| need.acr.as_slice()).iter().map(String::as_str))),
             ("oldestSignIn", Expr::new_long(oldest)),
         ],
@@ -159,7 +160,7 @@ pub(super) fn scoped_question(
         ("scope".to_owned(), Expr::new_entity_uid(uid("TrustScope", scope.name.as_str()))),
         ("allowance".to_owned(), allowance_record(allowance.unwrap_or(&nothing))),
         ("granted".to_owned(), Expr::new_bool(grant_for(facts, scope, at).is_some())),
-        ("inNetwork".to_owned(), Expr::new_bool(in_network(facts, scope))),
+        ("inNetwork".to_owned(), Expr::new_bool(in_network(facts.network, scope))),
     ];
     let resource_entity = resource_entity(resource);
     Question {
@@ -168,7 +169,7 @@ pub(super) fn scoped_question(
         resource: resource_entity.uid(),
         entities: vec![
             person_entity(facts, limit(scope, resource)),
-            scope_entity(facts, scope),
+            scope_entity(facts.now, scope),
             resource_entity,
             action_entity(action),
         ],
@@ -178,11 +179,11 @@ pub(super) fn scoped_question(
 }
 
 /// Whether the caller's address is in one of the scope's networks. One that cannot be read holds nobody.
-pub(super) fn in_network(facts: &PersonFacts, scope: &TrustScope) -> bool {
+pub(super) fn in_network(address: Option<IpAddr>, scope: &TrustScope) -> bool {
     if scope.networks.is_empty() {
         return true;
     }
-    let Some(address) = facts.network else { return false };
+    let Some(address) = address else { return false };
     scope.networks.iter().any(|network| network.parse::<ipnet::IpNet>().is_ok_and(|n| n.contains(&address)))
 }
 

@@ -85,11 +85,23 @@ impl ScopeRotation {
 }
 
 /// Who can be in a trust scope.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Members {
     /// Aliases of groups; being in one of them is enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Name>,
+    /// Workloads. They are in no scope that has to be asked for, or that wants a sign-in of some strength.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<Name>,
+}
+
+impl Members {
+    /// Whether anybody but workloads can be in it.
+    #[must_use]
+    pub fn has_people(&self) -> bool {
+        !self.groups.is_empty() || self.workloads.is_empty()
+    }
 }
 
 /// A scope that has to be asked for.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::base::{
     Name, SecretName, Timestamp,
-    ids::{GrantId, PersonId, RequestId, RotationTaskId, SessionId},
+    ids::{GrantId, PersonId, RequestId, RotationTaskId, SessionId, WorkloadTokenId},
 };
 
 fn id<I: crate::base::ids::Id>(n: u128) -> I {
@@ -38,6 +38,18 @@ fn scopes() -> Vec<TrustScope> {
         {"name": "keys", "members": {"groups": ["it"]}, "authentication": {"acr": ["mfa"], "no-older-than": "10m"},
          "networks": ["10.0.0.0/8"], "allows": [{"actions": ["manage-keys"]}]},
         {"name": "rotation", "members": {"groups": ["leads"]}, "allows": [{"actions": ["waive-rotation"]}]},
+        {"name": "ci", "members": {"workloads": ["reports-ci"]}, "networks": ["10.0.0.0/8"],
+         "allows": [{"actions": ["list", "run"], "applications": ["reports"], "environments": ["sandbox"]},
+                    {"actions": ["reveal"], "applications": "own-teams", "environments": "all"}]},
+        {"name": "ci-by-request", "members": {"groups": ["engineering"], "workloads": ["reports-ci"]},
+         "by-request": {"approvers": ["leads"], "longest": "1h"},
+         "allows": [{"actions": ["set"], "applications": ["reports"], "environments": ["production"]}]},
+        {"name": "ci-signed-in", "members": {"workloads": ["reports-ci"]}, "authentication": {"no-older-than": "10m"},
+         "allows": [{"actions": ["set"], "applications": ["reports"], "environments": ["sandbox"]}]},
+        {"name": "ci-strong", "members": {"workloads": ["reports-ci"]}, "authentication": {"acr": ["mfa"]},
+         "allows": [{"actions": ["see-delivery"], "applications": ["reports"], "environments": ["sandbox"]}]},
+        {"name": "ci-ended", "members": {"workloads": ["reports-ci"]}, "ends": "2026-02-01",
+         "allows": [{"actions": ["list"], "applications": "all", "environments": ["production"]}]},
         {"name": "operations", "members": {"groups": ["it"]},
          "allows": [{"actions": ["destroy"], "applications": "all", "environments": "all"}]},
     ]);
@@ -126,6 +138,23 @@ fn keys_facts(change: impl FnOnce(&mut PersonFacts)) -> Facts {
     })
 }
 
+/// A job whose token was issued for what files declare still.
+fn workload(name_of: &str, change: impl FnOnce(&mut WorkloadFacts)) -> Facts {
+    let mut facts = WorkloadFacts {
+        workload: name(name_of),
+        is_declared: true,
+        token: id::<WorkloadTokenId>(4),
+        token_ends: now().after(Duration::from_mins(5)),
+        only: None,
+        scopes: Arc::new(scopes()),
+        now: now(),
+        network: Some("10.1.2.3".parse().unwrap()),
+        versions: FactVersions { workload: Some(id(4)), catalog: 1, ..FactVersions::default() },
+    };
+    change(&mut facts);
+    Facts::Workload(facts)
+}
+
 fn service(service: Service) -> Facts {
     Facts::Service(ServiceFacts { service, now: now() })
 }
@@ -167,6 +196,7 @@ fn cases() -> Vec<Case> {
     let dana = || with(person(&["engineering"]), same);
     let sandbox = || secret("reports/sandbox");
     let production = || secret("reports/production");
+    let in_sandbox = || Resource::Environment(environment("reports/sandbox"));
     vec![
         case("her team's sandbox", dana(), A::Reveal, sandbox(), None),
         case("an action that no scope names", dana(), A::Run, sandbox(), Some(No::NotCovered)),
@@ -397,6 +427,88 @@ fn cases() -> Vec<Case> {
             Resource::Log,
             Some(No::NotCovered),
         ),
+        case("a job runs", workload("reports-ci", |_| ()), A::Run, in_sandbox(), None),
+        case(
+            "a job whose declaration moved",
+            workload("reports-ci", |it| it.is_declared = false),
+            A::Run,
+            in_sandbox(),
+            Some(No::DeclarationMoved),
+        ),
+        case("another job", workload("billing-ci", |_| ()), A::Run, in_sandbox(), Some(No::NotAMember)),
+        case(
+            "a job by a token for another scope",
+            workload("reports-ci", |it| it.only = Some(name("ci-strong"))),
+            A::Run,
+            in_sandbox(),
+            Some(No::OtherScope),
+        ),
+        case(
+            "a job by a token for this scope",
+            workload("reports-ci", |it| it.only = Some(name("ci"))),
+            A::Run,
+            in_sandbox(),
+            None,
+        ),
+        case(
+            "a job from elsewhere",
+            workload("reports-ci", |it| it.network = None),
+            A::Run,
+            in_sandbox(),
+            Some(No::OutsideNetwork),
+        ),
+        case(
+            "a job and own teams",
+            workload("reports-ci", |_| ()),
+            A::Reveal,
+            sandbox(),
+            Some(No::NotCovered),
+        ),
+        case(
+            "a job would have to ask",
+            workload("reports-ci", |_| ()),
+            A::Set,
+            production(),
+            Some(No::ForPeople),
+        ),
+        case(
+            "a job would have to sign in",
+            workload("reports-ci", |_| ()),
+            A::Set,
+            sandbox(),
+            Some(No::ForPeople),
+        ),
+        case(
+            "a job would have to sign in strongly",
+            workload("reports-ci", |_| ()),
+            A::SeeDelivery,
+            in_sandbox(),
+            Some(No::ForPeople),
+        ),
+        case(
+            "a job in a scope that has ended",
+            workload("reports-ci", |_| ()),
+            A::List,
+            Resource::Environment(environment("reports/production")),
+            Some(No::ScopeEnded),
+        ),
+        case("a job looks at itself", workload("reports-ci", |_| ()), A::SeeOwn, Resource::Own, None),
+        case(
+            "a job asks",
+            workload("reports-ci", |_| ()),
+            A::Request,
+            Resource::Environment(environment("reports/production")),
+            Some(No::ForPeople),
+        ),
+        case("a job approves", workload("reports-ci", |_| ()), A::Decide, request_of(7), Some(No::ForPeople)),
+        case("a job destroys", workload("reports-ci", |_| ()), A::Destroy, sandbox(), Some(No::ForPeople)),
+        case(
+            "a job applies",
+            workload("reports-ci", |_| ()),
+            A::Apply,
+            Resource::Catalog,
+            Some(No::ForPeople),
+        ),
         case("the operator works", service(Service::Operator), A::Operate, Resource::Keys, None),
         case("a connection provisions", connection(false), A::Provision, Resource::People, None),
         case("a connection takes away", connection(false), A::Deprovision, Resource::People, None),
@@ -438,6 +550,7 @@ fn each_case_is_decided_as_it_should_be() {
 fn every_policy_is_missed_where_it_is_taken_out() {
     let texts = [
         include_str!("../../policies/people.cedar"),
+        include_str!("../../policies/workloads.cedar"),
         include_str!("../../policies/scopes.cedar"),
         include_str!("../../policies/requests.cedar"),
         include_str!("../../policies/services.cedar"),
@@ -445,8 +558,11 @@ fn every_policy_is_missed_where_it_is_taken_out() {
     ];
     let all = cedar::Policies::parse(&texts).unwrap();
     let standings = |policies: &Policies| -> Vec<(bool, String)> {
-        let facts = person(&["engineering"]);
-        policies.explain(&facts).into_iter().map(|it| (it.within, it.because)).collect()
+        let mut all = policies.explain(&person(&["engineering"]));
+        if let Facts::Workload(facts) = workload("reports-ci", |_| ()) {
+            all.extend(policies.explain_workload(&facts));
+        }
+        all.into_iter().map(|it| (it.within, it.because)).collect()
     };
     let whole = standings(&Policies::built_in().unwrap());
     for id in all.ids() {
@@ -464,6 +580,7 @@ fn policies_fit_the_schema() {
     let validator = Validator::new(schema);
     for text in [
         include_str!("../../policies/people.cedar"),
+        include_str!("../../policies/workloads.cedar"),
         include_str!("../../policies/scopes.cedar"),
         include_str!("../../policies/requests.cedar"),
         include_str!("../../policies/services.cedar"),

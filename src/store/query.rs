@@ -119,6 +119,7 @@ args! {
     ids::BatchId => Text(v => v.to_string());
     ids::MessageId => Text(v => v.to_string());
     ids::HoldId => Text(v => v.to_string());
+    ids::WorkloadTokenId => Text(v => v.to_string());
     ids::RemovalId => Text(v => v.to_string());
     ids::RemovalBatchId => Text(v => v.to_string());
     ids::ExpectationId => Text(v => v.to_string());

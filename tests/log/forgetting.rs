@@ -309,7 +309,7 @@ impl Calendar {
         let now = self.ambient.now();
         let scope = TrustScope {
             name: name(ADMINISTRATORS)?,
-            members: Members { groups: vec![name("administrators-1")?] },
+            members: Members { groups: vec![name("administrators-1")?], ..Members::default() },
             by_request: None,
             ends: None,
             allows: vec![Allowance { actions: vec![Action::Forget], applications: None, environments: None }],
