@@ -4,6 +4,7 @@
 mod broker;
 mod cli;
 mod engines;
+mod identity;
 mod log;
 mod peers;
 mod programs;
@@ -25,6 +26,7 @@ const MODULES: &[Trials] = &[
     broker::trials,
     cli::trials,
     engines::trials,
+    identity::trials,
     log::trials,
     programs::trials,
     races::trials,

@@ -72,6 +72,7 @@ pub(super) fn facts_of(
         authentication: Authentication {
             session: SessionId::from_uuid(Uuid::nil()),
             at: Timestamp::EPOCH,
+            confirmed_at: Timestamp::EPOCH,
             acr: None,
             session_ends: now,
         },

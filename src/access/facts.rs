@@ -38,6 +38,7 @@ pub(super) async fn gather(
         authentication: Authentication {
             session: row.session.id,
             at: row.session.authenticated_at,
+            confirmed_at: row.session.confirmed_at,
             acr: row.session.acr.clone(),
             session_ends: row.session.ends_at,
         },

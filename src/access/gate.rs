@@ -11,7 +11,7 @@ use crate::{
     base::{Ambient, Name, Problem, ProblemKind, Result},
     catalog::Catalog,
     identity::{Caller, Identity},
-    policy::{Action, Facts, Permit, PersonFacts, Policies, Resource, ScopeStanding},
+    policy::{Action, DenialReason, Facts, Permit, PersonFacts, Policies, Resource, ScopeStanding},
     store::Database,
 };
 
@@ -62,6 +62,16 @@ impl Gate {
     /// The denial, with its reason and remedy, once it is recorded; `not-recorded` where it cannot be;
     /// `unauthenticated` where the session has ended.
     pub async fn authorize(&self, caller: &Caller, action: Action, resource: Resource) -> Result<Permit> {
+        let facts = Facts::Person(self.facts(caller).await?);
+        let denial = match self.0.policies.decide(&facts, action, resource.clone()) {
+            Ok(permit) => return Ok(permit),
+            Err(denial) => denial,
+        };
+        // What is only too old may be true still: her provider is asked before she is sent there.
+        let is_old = matches!(denial.reason(), DenialReason::FactsTooOld | DenialReason::NotConfirmed);
+        if !is_old || !self.0.identity.confirm_now(caller.session).await {
+            return Err(self.0.log.deny(*denial).await);
+        }
         let facts = Facts::Person(self.facts(caller).await?);
         match self.0.policies.decide(&facts, action, resource) {
             Ok(permit) => Ok(permit),

@@ -5,6 +5,7 @@
 
 pub mod audit;
 mod auth;
+mod backchannel;
 pub mod catalog;
 pub mod deliveries;
 pub mod grants;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use auth::Auth;
 pub(crate) use auth::cookie;
+pub(crate) use identity::device_flow;
 pub use json::Json;
 pub use limits::Limits;
 pub use metrics::upkeep;

@@ -1,5 +1,7 @@
 //! Problems on the wire (RFC 9457).
 
+use std::fmt::Write as _;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -27,10 +29,8 @@ impl IntoResponse for Problem {
             ProblemKind::Unauthenticated => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            // RFC 9470, section 3.
             ProblemKind::InsufficientAuthentication => {
-                let challenge = "Bearer error=\"insufficient_user_authentication\"";
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+                headers.insert(header::WWW_AUTHENTICATE, challenge(&self));
             }
             // Seconds (RFC 9110, section 10.2.3).
             ProblemKind::Overloaded => {
@@ -42,5 +42,41 @@ impl IntoResponse for Problem {
             _ => {}
         }
         answer
+    }
+}
+
+/// What a sign-in has to be like that would do (RFC 9470, section 3).
+fn challenge(problem: &Problem) -> HeaderValue {
+    let mut text = "Bearer error=\"insufficient_user_authentication\"".to_owned();
+    if let Some(classes) = problem.more.get("acr_values").and_then(serde_json::Value::as_str) {
+        let _ = write!(text, ", acr_values=\"{}\"", classes.replace(['"', '\\'], ""));
+    }
+    if let Some(seconds) = problem.more.get("max_age").and_then(serde_json::Value::as_u64) {
+        let _ = write!(text, ", max_age=\"{seconds}\"");
+    }
+    // A class that cannot stand in a header stands in the document alone.
+    HeaderValue::from_str(&text)
+        .unwrap_or(HeaderValue::from_static("Bearer error=\"insufficient_user_authentication\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_challenge_says_what_would_do() {
+        let problem = |classes: &str| {
+            Problem::new(ProblemKind::InsufficientAuthentication, "too weak")
+                .with("acr_values", classes)
+                .with("max_age", 600)
+        };
+        assert_eq!(
+            challenge(&problem("mfa phr")),
+            "Bearer error=\"insufficient_user_authentication\", acr_values=\"mfa phr\", max_age=\"600\""
+        );
+        let bare = "Bearer error=\"insufficient_user_authentication\"";
+        assert_eq!(challenge(&problem("a\nb")), bare);
+        assert_eq!(challenge(&Problem::new(ProblemKind::InsufficientAuthentication, "old")), bare);
+        assert!(!challenge(&problem("a\"b")).to_str().unwrap().contains("a\"b"));
     }
 }

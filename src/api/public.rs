@@ -11,6 +11,11 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/api/v1/logins"),
     ("POST", "/api/v1/logins/{login}/token"),
     ("POST", "/api/v1/recovery"),
+    // An identity provider says that somebody is signed out there; what it sends is signed.
+    ("POST", "/sign-in/{provider}/backchannel-logout"),
+    // A machine without a browser, where that is switched on (RFC 8628).
+    ("POST", "/api/v1/device/authorization"),
+    ("POST", "/api/v1/device/token"),
 ];
 
 /// The same for pages.

@@ -18,7 +18,7 @@ use tower_http::{
 };
 
 use super::{
-    App, Json, Limits, health, host,
+    App, Json, Limits, backchannel, health, host,
     idempotency::{self, Keeper},
     limits::{self, Places},
     metrics, openapi, refusal, trace,
@@ -45,7 +45,8 @@ pub fn router_within(app: Arc<App>, limits: Limits) -> Router {
     Router::new()
         .merge(endpoints.layer(from_fn_with_state(keeper, idempotency::once)))
         .route("/api/v1/openapi.json", described)
-        .merge(dashboard::routes())
+        .merge(dashboard::routes(&app))
+        .merge(backchannel::routes())
         .merge(health::routes())
         .merge(metrics::routes())
         .fallback(async || Problem::not_found("there is nothing at this address"))

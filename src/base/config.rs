@@ -59,6 +59,15 @@ pub struct Config {
     pub outward: OutwardConfig,
     /// How long sign-ins last.
     pub sessions: SessionConfig,
+    /// By which ways people sign in.
+    pub sign_in: SignInConfig,
+}
+
+/// By which ways people sign in, beside the browser's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignInConfig {
+    /// Whether a machine without a browser may show a code that is typed elsewhere (RFC 8628).
+    pub device_flow: bool,
 }
 
 /// Something secret: in a file of its own, or given by the environment.
@@ -169,6 +178,10 @@ pub struct ProviderConfig {
     pub email_domains: Vec<String>,
     /// Authentication context classes to ask for.
     pub acr: Vec<String>,
+    /// Classes of which a sign-in has to be by one; empty: any will do.
+    pub required_acr: Vec<String>,
+    /// Whether it is asked again, by refresh token, while somebody is signed in.
+    pub revalidate: bool,
 }
 
 /// How a cluster is reached.

@@ -49,6 +49,8 @@ macro_rules! problem_kinds {
 problem_kinds! {
     /// The request is not well-formed
     InvalidRequest "invalid-request" 400 2;
+    /// The device is not signed in
+    DeviceGrant "device-grant" 400 3;
     /// Nobody is signed in
     Unauthenticated "unauthenticated" 401 3;
     /// The sign-in is too old or too weak for this

@@ -47,6 +47,7 @@ pub(super) fn administrators(
         allows: vec![Allowance { actions: ACTIONS.to_vec(), applications: None, environments: None }],
         authentication: None,
         facts: None,
+        revalidate: false,
         networks: Vec::new(),
         rotation: crate::policy::ScopeRotation::default(),
     }

@@ -1,8 +1,9 @@
 //! What a command works with.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
+    confirm::InBrowser,
     credentials::{Credentials, Kept},
     output::{Format, Output},
     settings::{Settings, Surroundings},
@@ -68,11 +69,12 @@ impl Context {
     /// `unauthenticated` where no token is kept for the server.
     pub fn client(&self) -> Result<Client> {
         let server = self.server()?;
-        let token = match self.settings.token() {
-            Some(token) => token,
-            None => self.kept(&server)?.ok_or_else(|| not_signed_in(&server))?.token,
-        };
-        Client::new(server, Some(token), self.ambient.clone())
+        if let Some(token) = self.settings.token() {
+            // Somebody's script, where nobody looks at a browser.
+            return Client::new(server, Some(token), self.ambient.clone());
+        }
+        let token = self.kept(&server)?.ok_or_else(|| not_signed_in(&server))?.token;
+        Ok(Client::new(server, Some(token), self.ambient.clone())?.confirming(Arc::new(InBrowser)))
     }
 
     /// A client that is nobody, with the usual limit of time.

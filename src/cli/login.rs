@@ -1,28 +1,14 @@
 //! `portctl login`
 
-use std::{
-    process::{Command as Process, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use clap::Args;
-use data_encoding::BASE64URL_NOPAD;
-use ring::digest::{SHA256, digest};
-use url::Url;
 
-use super::{
-    Context, DONE, ask,
-    loopback::Loopback,
-    output::{note, progress},
-    printable,
-};
+use super::{Context, DONE, ask, browser::Handshake, output::note, printable};
 use crate::{
-    base::{Problem, Result},
-    client::{Client, NewLogin, SignedIn},
+    base::{Problem, ProblemKind, Result, SecretValue},
+    client::{Client, NewLogin},
 };
-
-/// How long the browser may take.
-const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Sign in through the browser.
 #[derive(Debug, Args)]
@@ -30,6 +16,9 @@ pub struct Command {
     /// Only print the address; open nothing.
     #[arg(long)]
     no_browser: bool,
+    /// Show a code that is typed in a browser elsewhere, where the server allows that.
+    #[arg(long, conflicts_with_all = ["no_browser", "recovery"])]
+    device: bool,
     /// Sign in with the token that `port-control recover-access` printed, from standard input or asked
     /// for.
     #[arg(long, conflicts_with = "no_browser")]
@@ -39,48 +28,70 @@ pub struct Command {
     person: Option<String>,
 }
 
+/// A token, and when its session ends at the latest.
+type SignedIn = (SecretValue, Option<String>);
+
 impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         let client = context.anonymous()?;
-        let signed_in = if self.recovery {
-            client.recover(&ask::value("Recovery token: ")?, self.person.as_deref()).await?
+        let (token, expires_at) = if self.recovery {
+            let it = client.recover(&ask::value("Recovery token: ")?, self.person.as_deref()).await?;
+            (it.token, it.expires_at)
+        } else if self.device {
+            by_device(&client).await?
         } else {
             self.by_browser(&client).await?
         };
-        context.credentials()?.keep(client.server(), &signed_in.token)?;
+        context.credentials()?.keep(client.server(), &token)?;
         let server = client.server().as_text();
-        let answer = serde_json::json!({ "server": server, "expires_at": signed_in.expires_at });
+        let answer = serde_json::json!({ "server": server, "expires_at": expires_at });
         context.output.tell(&answer, |_| format!("signed in to {server}\n"))?;
         Ok(DONE)
     }
 
     async fn by_browser(&self, client: &Client) -> Result<SignedIn> {
-        let (state, verifier) = (client.unguessable(), client.unguessable());
-        let loopback = Loopback::open().await?;
+        let handshake = Handshake::open(client).await?;
         let login = client
             .begin_login(&NewLogin {
-                challenge: BASE64URL_NOPAD.encode(digest(&SHA256, verifier.expose()).as_ref()),
-                port: loopback.port(),
-                state: state.expose_text().unwrap_or_default().to_owned(),
+                challenge: handshake.challenge(),
+                port: handshake.port(),
+                state: handshake.state(),
                 machine: machine(),
             })
             .await?;
-        let page = page(&login.url)?;
-        note(&format!("Sign in on this page: {}", printable(page.as_str())));
-        if !self.no_browser {
-            open(&page);
-        }
-        let waiting = progress("waiting for the browser".to_owned());
-        let code = loopback.code(&state, PATIENCE).await;
-        waiting.finish_and_clear();
-        client.finish_login(&login.login, &code?, &verifier).await
+        let (code, verifier) = handshake.code(&login.url, "Sign in on this page", !self.no_browser).await?;
+        let it = client.finish_login(&login.login, &code, &verifier).await?;
+        Ok((it.token, it.expires_at))
     }
 }
 
-/// The page, where it is one that a browser may be handed.
-fn page(text: &str) -> Result<Url> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
-    url.ok_or_else(|| Problem::internal("the server named a page that is no web address"))
+/// Shows a code and asks, as often as the server says, whether it was typed.
+async fn by_device(client: &Client) -> Result<SignedIn> {
+    let device = client.begin_device(&machine()).await?;
+    note(&format!(
+        "Open {} in a browser and type {}",
+        printable(&device.verification_uri),
+        printable(&device.user_code)
+    ));
+    let mut wait = Duration::from_secs(device.interval);
+    loop {
+        tokio::time::sleep(wait).await;
+        match client.ask_device(&device).await {
+            Ok(it) => return Ok((it.access_token, it.expires_at)),
+            Err(problem) => wait = until_asked_again(problem, wait)?,
+        }
+    }
+}
+
+/// How long to wait where the answer is "not yet"; any other ends it.
+fn until_asked_again(problem: Problem, wait: Duration) -> Result<Duration> {
+    let said = problem.more.get("error").and_then(serde_json::Value::as_str);
+    match said.filter(|_| problem.is(ProblemKind::DeviceGrant)) {
+        Some("authorization_pending") => Ok(wait),
+        // RFC 8628, section 3.5.
+        Some("slow_down") => Ok(wait + Duration::from_secs(5)),
+        _ => Err(problem),
+    }
 }
 
 /// What the page shows of this machine.
@@ -91,26 +102,20 @@ fn machine() -> String {
     if name.is_empty() { "a machine without a name".to_owned() } else { name }
 }
 
-/// Opens the page in a browser, where there is one; the address stands on the terminal anyway.
-fn open(page: &Url) {
-    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let _ = Process::new(opener)
-        .arg(page.as_str())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_browser_is_handed_web_addresses_only() {
-        assert!(page("https://pc.example.com/logins/log_1").is_ok());
-        for bad in ["file:///etc/passwd", "javascript:alert(1)", "--help", ""] {
-            assert!(page(bad).is_err(), "{bad}");
+    fn only_a_not_yet_is_asked_again() {
+        let wait = Duration::from_secs(5);
+        let said = |error: &str| Problem::new(ProblemKind::DeviceGrant, "x").with("error", error);
+        assert_eq!(until_asked_again(said("authorization_pending"), wait).unwrap(), wait);
+        assert_eq!(until_asked_again(said("slow_down"), wait).unwrap(), wait * 2);
+        for end in ["access_denied", "expired_token", "invalid_grant"] {
+            assert!(until_asked_again(said(end), wait).is_err(), "{end}");
         }
+        let other = Problem::new(ProblemKind::ServerUnavailable, "x").with("error", "authorization_pending");
+        assert!(until_asked_again(other, wait).is_err());
     }
 }

@@ -43,12 +43,20 @@ pub struct SignedIn {
     pub expires_at: Option<String>,
 }
 
-fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<SecretValue, D::Error> {
+pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<SecretValue, D::Error> {
     String::deserialize(from).map(SecretValue::from)
 }
 
 fn text(value: &SecretValue, what: &str) -> Result<String> {
     value.expose_text().map(str::to_owned).ok_or_else(|| Problem::invalid(format!("{what} is not text")))
+}
+
+/// What proves that the code came to whoever began.
+pub(super) fn proof(code: &SecretValue, verifier: &SecretValue) -> Result<serde_json::Value> {
+    Ok(serde_json::json!({
+        "code": text(code, "the code")?,
+        "verifier": text(verifier, "the verifier")?,
+    }))
 }
 
 impl Client {
@@ -70,10 +78,7 @@ impl Client {
         code: &SecretValue,
         verifier: &SecretValue,
     ) -> Result<SignedIn> {
-        let body = serde_json::json!({
-            "code": text(code, "the code")?,
-            "verifier": text(verifier, "the verifier")?,
-        });
+        let body = proof(code, verifier)?;
         self.post(&["logins", login, "token"], &body).await
     }
 

@@ -1,12 +1,12 @@
 //! Sending requests and reading answers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{Method, RequestBuilder, Response, header, redirect};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::ServerUrl;
+use super::{Confirming, ServerUrl};
 use crate::base::{Ambient, Problem, ProblemKind, Result, SecretValue};
 
 /// How long until a connection stands.
@@ -27,6 +27,7 @@ pub struct Client {
     server: ServerUrl,
     token: Option<SecretValue>,
     ambient: Ambient,
+    confirming: Option<Arc<dyn Confirming>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -75,7 +76,13 @@ impl Client {
             builder = builder.https_only(true);
         }
         let http = builder.build().map_err(|e| Problem::internal(format!("preparing TLS: {e}")))?;
-        Ok(Self { http, server, token, ambient })
+        Ok(Self { http, server, token, ambient, confirming: None })
+    }
+
+    /// The same, for somebody who can confirm who she is where the server wants that.
+    #[must_use]
+    pub fn confirming(self, confirming: Arc<dyn Confirming>) -> Self {
+        Self { confirming: Some(confirming), ..self }
     }
 
     /// The server.
@@ -175,8 +182,22 @@ impl Client {
         }
     }
 
-    /// Sends, and answers anything but success as a problem.
+    /// Sends, and answers anything but success as a problem. Where a stronger or newer sign-in is wanted, and
+    /// somebody is here who can confirm, it is sent once more after that.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let again = request.try_clone();
+        let outcome = self.send_once(request).await;
+        let (Some(again), Some(confirming)) = (again, &self.confirming) else { return outcome };
+        match outcome {
+            Err(problem) if problem.is(ProblemKind::InsufficientAuthentication) => {
+                confirming.confirm(self, &problem).await?;
+                self.send_once(again).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn send_once(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.map_err(|e| self.unavailable(e))?;
         let status = response.status();
         if status.is_success() {

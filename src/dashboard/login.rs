@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Shown, Visitor, page_for, problem_page};
+use super::{Shown, Visitor, page_for, problem_page, sign_in::sign_in_address};
 use crate::{
     api::App,
     base::{Problem, ids::LoginId},
@@ -25,6 +25,7 @@ struct LoginPage<'a> {
     login: LoginId,
     machine: &'a str,
     name: &'a str,
+    confirms: bool,
     csrf: &'a str,
 }
 
@@ -40,13 +41,18 @@ fn id(text: &str) -> Result<LoginId, Response> {
 async fn show(State(app): State<Arc<App>>, Path(login): Path<String>, visitor: Visitor) -> Shown {
     let shown = async {
         let login = app.identity.pending_login(login.parse().map_err(Problem::invalid)?).await?;
-        Ok((login, app.identity.person(visitor.caller.person).await?))
+        let first = app.identity.before_confirming(&visitor.caller, &login).await?;
+        Ok((login, first, app.identity.person(visitor.caller.person).await?))
     };
-    let (login, person) = shown.await.map_err(|problem: Problem| problem_page(&problem))?;
+    let (login, first, person) = shown.await.map_err(|problem: Problem| problem_page(&problem))?;
+    if let Some(wish) = first {
+        return Ok(Redirect::to(&sign_in_address(&app, &wish)).into_response());
+    }
     let template = LoginPage {
         login: login.id,
         machine: &login.machine,
         name: &person.display_name,
+        confirms: login.confirmation.is_some(),
         csrf: &visitor.csrf,
     };
     // The form is answered with a redirect to the loopback port, which browsers hold against this.

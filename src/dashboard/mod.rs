@@ -3,6 +3,7 @@
 
 mod callback;
 mod cookies;
+mod device;
 mod home;
 mod leaver;
 mod login;
@@ -15,24 +16,29 @@ mod style;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware::map_response};
+use axum::{
+    Router,
+    middleware::{from_fn_with_state, map_response},
+};
 
 use crate::api::App;
 
 pub(crate) use shell::{Shown, Visitor, page, page_for, problem_page};
 
 /// All pages.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .merge(home::routes())
         .merge(sign_in::routes())
         .merge(callback::routes())
         .merge(login::routes())
+        .merge(device::routes())
         .merge(sign_out::routes())
         .merge(requests::route())
         .merge(request::route())
         .merge(leaver::route())
         .layer(map_response(shell::refusal))
+        .layer(from_fn_with_state(Arc::clone(app), shell::step_up))
         .layer(map_response(shell::guard))
         // Outside the layer: a stylesheet may be kept.
         .merge(style::routes())

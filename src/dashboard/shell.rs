@@ -1,18 +1,20 @@
 //! What all pages share: who visits, the headers, and how a problem is shown.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
-    extract::{FromRequestParts, OptionalFromRequestParts},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    extract::{FromRequestParts, OptionalFromRequestParts, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    middleware::Next,
     response::{Html, IntoResponse, Redirect, Response},
 };
 
+use super::sign_in::sign_in_address;
 use crate::{
     api::{App, Network, cookie, problem_in},
     base::{Problem, ProblemKind},
-    identity::Caller,
+    identity::{Caller, SignInWish},
 };
 
 /// A page, or the problem in its place.
@@ -134,8 +136,49 @@ pub(crate) fn problem_page(problem: &Problem) -> Response {
         remedy: problem.remedy.as_deref(),
     };
     let status = StatusCode::from_u16(problem.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match template.render() {
+    let mut answer = match template.render() {
         Ok(html) => (status, headers(""), Html(html)).into_response(),
         Err(_) => status.into_response(),
+    };
+    if let Some(wish) = StepUp::of(problem) {
+        answer.extensions_mut().insert(wish);
+    }
+    answer
+}
+
+/// What a sign-in has to be like that would do where a decision said no.
+#[derive(Clone)]
+struct StepUp {
+    max_age: Option<Duration>,
+    acr_values: Vec<String>,
+}
+
+impl StepUp {
+    /// A decision names its reason; a provider that did not give what was asked for is not asked again.
+    fn of(problem: &Problem) -> Option<Self> {
+        let decided =
+            problem.is(ProblemKind::InsufficientAuthentication) && problem.more.contains_key("reason");
+        let classes = problem.more.get("acr_values").and_then(serde_json::Value::as_str).unwrap_or_default();
+        decided.then(|| Self {
+            max_age: problem.more.get("max_age").and_then(serde_json::Value::as_u64).map(Duration::from_secs),
+            acr_values: classes.split_whitespace().map(str::to_owned).collect(),
+        })
+    }
+}
+
+/// Leads through a new sign-in and back, where a page is refused for the sign-in of before (RFC 9470).
+pub(super) async fn step_up(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let return_to = match (request.method(), request.uri().path_and_query()) {
+        (&Method::GET, Some(whole)) => whole.as_str().to_owned(),
+        _ => path,
+    };
+    let mut answer = next.run(request).await;
+    match answer.extensions_mut().remove::<StepUp>() {
+        Some(StepUp { max_age, acr_values }) => {
+            let wish = SignInWish { return_to, max_age, acr_values };
+            Redirect::to(&sign_in_address(&app, &wish)).into_response()
+        }
+        None => answer,
     }
 }

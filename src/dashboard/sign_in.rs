@@ -37,17 +37,38 @@ struct SignInPage<'a> {
     query: String,
 }
 
+impl Wish {
+    fn query(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("return_to", &self.return_to);
+        if let Some(seconds) = self.max_age {
+            query.append_pair("max_age", &seconds.to_string());
+        }
+        if !self.acr_values.is_empty() {
+            query.append_pair("acr_values", &self.acr_values);
+        }
+        query.finish()
+    }
+}
+
+/// Where a browser is sent that has to sign in anew: to the provider, where there is only one.
+pub(super) fn sign_in_address(app: &App, wish: &SignInWish) -> String {
+    let query = Wish {
+        return_to: wish.return_to.clone(),
+        max_age: wish.max_age.map(|age| age.as_secs()),
+        acr_values: wish.acr_values.join(" "),
+    }
+    .query();
+    let mut providers = app.identity.providers();
+    match (providers.next(), providers.next()) {
+        (Some(only), None) => format!("/sign-in/{only}?{query}"),
+        _ => format!("/sign-in?{query}"),
+    }
+}
+
 async fn choose(State(app): State<Arc<App>>, Query(wish): Query<Wish>) -> Shown {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("return_to", &wish.return_to);
-    if let Some(seconds) = wish.max_age {
-        query.append_pair("max_age", &seconds.to_string());
-    }
-    if !wish.acr_values.is_empty() {
-        query.append_pair("acr_values", &wish.acr_values);
-    }
     let providers = app.identity.providers().map(crate::base::Name::as_str).collect();
-    page(&SignInPage { providers, query: query.finish() })
+    page(&SignInPage { providers, query: wish.query() })
 }
 
 async fn begin(

@@ -190,6 +190,8 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
             scopes: vec!["openid".to_owned(), "profile".to_owned(), "email".to_owned()],
             email_domains: vec!["example.com".to_owned()],
             acr: Vec::new(),
+            required_acr: Vec::new(),
+            revalidate: false,
         }],
         clusters: BTreeMap::from([(name(CLUSTER)?, Access::Directory(folder.cluster(CLUSTER)))]),
         webhooks: Vec::new(),
@@ -204,6 +206,7 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
             idle: std::time::Duration::from_hours(12),
             absolute: std::time::Duration::from_hours(168),
         },
+        sign_in: crate::base::config::SignInConfig::default(),
     })
 }
 

@@ -73,6 +73,8 @@ pub struct SessionFacts {
     pub label: String,
     /// When she proved who she is.
     pub authenticated_at: Timestamp,
+    /// When her identity provider last confirmed that the sign-in stands.
+    pub confirmed_at: Timestamp,
     /// The authentication context class that her identity provider asserted.
     pub acr: Option<String>,
     /// When it ends whatever happens.
@@ -101,6 +103,7 @@ struct FactsRow {
     kind: String,
     label: String,
     authenticated_at: i64,
+    confirmed_at: i64,
     acr: Option<String>,
     ends_at: i64,
 }
@@ -178,7 +181,7 @@ impl Identity {
             .fetch_optional(
                 sql(
                     "SELECT p.status, p.facts, p.display_name, p.email, s.kind, s.label, s.authenticated_at, \
-                     s.acr, s.ends_at FROM sessions s JOIN people p ON p.id = s.person \
+                     COALESCE(s.confirmed_at, s.created_at) AS confirmed_at, s.acr, s.ends_at FROM sessions s JOIN people p ON p.id = s.person \
                      WHERE s.id = $1 AND s.person = $2 AND s.ended_at IS NULL",
                 )
                 .bind(caller.session)
@@ -198,6 +201,7 @@ impl Identity {
                 kind: SessionKind::from_stored(&row.kind),
                 label: row.label,
                 authenticated_at: Timestamp::from_millis(row.authenticated_at),
+                confirmed_at: Timestamp::from_millis(row.confirmed_at),
                 acr: row.acr,
                 ends_at: Timestamp::from_millis(row.ends_at),
             },

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::{
-    Caller, Identity, NewSession, SessionKind,
+    Caller, Confirmation, Identity, NewSession, SessionKind,
     caller::{may_act, stored_id, unauthenticated},
     oidc::text_of,
     sessions::SessionSeed,
@@ -52,20 +52,27 @@ pub struct PendingLogin {
     pub machine: String,
     /// Until when it waits.
     pub expires_at: Timestamp,
+    /// What it wants confirmed, where it is signed in already.
+    pub confirmation: Option<Confirmation>,
 }
 
 #[derive(sqlx::FromRow)]
-struct LoginRow {
+pub(super) struct LoginRow {
     challenge: String,
     port: i64,
     state: String,
     machine: String,
     session: Option<String>,
     code_hash: Option<Vec<u8>>,
+    pub(super) raises: Option<String>,
+    max_age: Option<i64>,
+    acr_values: Option<String>,
+    created_at: i64,
     expires_at: i64,
 }
 
-const BY_ID: &str = "SELECT challenge, port, state, machine, session, code_hash, expires_at FROM pending_logins WHERE id = $1";
+const BY_ID: &str = "SELECT challenge, port, state, machine, session, code_hash, raises, max_age, acr_values, \
+    created_at, expires_at FROM pending_logins WHERE id = $1";
 
 impl Identity {
     /// Notes that a command line waits.
@@ -74,25 +81,40 @@ impl Identity {
     /// `invalid-request`, `rate-limited`.
     pub async fn begin_login(&self, wish: LoginWish, network: Option<IpAddr>) -> Result<PendingLogin> {
         wish.check()?;
+        self.limit.take(network, self.ambient.now())?;
+        self.note_login(wish, None).await
+    }
+
+    /// The same for a session that is to be raised, too.
+    pub(super) async fn note_login(
+        &self,
+        wish: LoginWish,
+        raises: Option<(SessionId, Confirmation)>,
+    ) -> Result<PendingLogin> {
         let now = self.ambient.now();
-        self.limit.take(network, now)?;
+        let (session, confirmation) = raises.unzip();
         let login = PendingLogin {
             id: self.ambient.id(),
             machine: wish.machine.trim().to_owned(),
             expires_at: now.after(LOGIN_LIFE),
+            confirmation,
         };
+        let wanted = login.confirmation.as_ref();
         self.database
             .write_unrecorded(
                 "pending_logins",
-                sql("INSERT INTO pending_logins (id, challenge, port, state, machine, created_at, expires_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7)")
+                sql("INSERT INTO pending_logins (id, challenge, port, state, machine, created_at, expires_at, \
+                     raises, max_age, acr_values) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
                 .bind(login.id)
                 .bind(wish.challenge)
                 .bind(i64::from(wish.port))
                 .bind(wish.state)
                 .bind(&login.machine)
                 .bind(now)
-                .bind(login.expires_at),
+                .bind(login.expires_at)
+                .bind(session)
+                .bind(wanted.and_then(|it| it.max_age).map(seconds))
+                .bind(wanted.map(|it| it.acr_values.join(" "))),
             )
             .await?;
         Ok(login)
@@ -105,10 +127,12 @@ impl Identity {
     pub async fn pending_login(&self, id: LoginId) -> Result<PendingLogin> {
         let row = self.login_row(id).await?.filter(|row| row.session.is_none());
         let row = row.ok_or_else(gone)?;
-        Ok(PendingLogin { id, machine: row.machine, expires_at: Timestamp::from_millis(row.expires_at) })
+        let confirmation = row.confirmation();
+        let expires_at = Timestamp::from_millis(row.expires_at);
+        Ok(PendingLogin { id, machine: row.machine, expires_at, confirmation })
     }
 
-    async fn login_row(&self, id: LoginId) -> Result<Option<LoginRow>> {
+    pub(super) async fn login_row(&self, id: LoginId) -> Result<Option<LoginRow>> {
         let row: Option<LoginRow> = self.database.fetch_optional(sql(BY_ID).bind(id)).await?;
         Ok(row.filter(|row| Timestamp::from_millis(row.expires_at) > self.ambient.now()))
     }
@@ -142,13 +166,9 @@ impl Identity {
         network: Option<IpAddr>,
     ) -> Result<NewSession> {
         self.limit.take(network, self.ambient.now())?;
-        let row = self.login_row(id).await?.ok_or_else(gone)?;
-        row.check_code(code)?;
-        let fits: bool = challenge_of(&text_of(verifier)).as_bytes().ct_eq(row.challenge.as_bytes()).into();
-        if !fits {
-            let forget = sql("DELETE FROM pending_logins WHERE id = $1").bind(id);
-            self.database.write_unrecorded("pending_logins", forget).await?;
-            return Err(refused("the verifier is not that of the login which the code belongs to"));
+        let row = self.proven(id, code, verifier).await?;
+        if row.raises.is_some() {
+            return Err(refused("this one is signed in already, and only wants to be confirmed"));
         }
         let permit = self.permits.permit(Service::SignIn, Action::SignIn, Resource::People)?;
         let token = new_token(&self.ambient, TOKEN_PREFIX);
@@ -165,8 +185,28 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// A login whose code and verifier these are. A code that comes with the wrong verifier is used up.
+    pub(super) async fn proven(&self, id: LoginId, code: &str, verifier: &SecretValue) -> Result<LoginRow> {
+        let row = self.login_row(id).await?.ok_or_else(gone)?;
+        row.check_code(code)?;
+        let fits: bool = challenge_of(&text_of(verifier)).as_bytes().ct_eq(row.challenge.as_bytes()).into();
+        if fits {
+            return Ok(row);
+        }
+        let forget = sql("DELETE FROM pending_logins WHERE id = $1").bind(id);
+        self.database.write_unrecorded("pending_logins", forget).await?;
+        Err(refused("the verifier is not that of the login which the code belongs to"))
+    }
+}
+
+/// Whole seconds, as they are stored.
+pub(super) fn seconds(span: Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+}
+
 impl LoginWish {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let base64url =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         if self.challenge.len() != 43 || !base64url(&self.challenge) {
@@ -195,14 +235,25 @@ impl LoginRow {
             .is_some_and(|hash| hash_of(code.as_bytes()).ct_eq(hash.as_slice()).into());
         if fits { Ok(()) } else { Err(refused("the code is not that of this login")) }
     }
+
+    /// What is to be confirmed, where it is a session that is to be raised.
+    pub(super) fn confirmation(&self) -> Option<Confirmation> {
+        self.raises.as_ref()?;
+        let values = self.acr_values.as_deref().unwrap_or_default();
+        Some(Confirmation {
+            acr_values: values.split_whitespace().map(str::to_owned).collect(),
+            max_age: self.max_age.map(|age| Duration::from_secs(u64::try_from(age).unwrap_or(0))),
+            since: Timestamp::from_millis(self.created_at),
+        })
+    }
 }
 
-fn gone() -> Problem {
+pub(super) fn gone() -> Problem {
     Problem::not_found("this login is not waiting: it is finished, or has taken longer than five minutes")
         .remedy("Run `portctl login` again.")
 }
 
-fn refused(why: &str) -> Problem {
+pub(super) fn refused(why: &str) -> Problem {
     Problem::new(ProblemKind::SignInRefused, why).remedy("Run `portctl login` again.")
 }
 
@@ -229,6 +280,7 @@ impl Unit for ApproveLogin {
     async fn run(&self, work: &mut Work<'_>) -> Result<(i64, String)> {
         let row = waiting(work, self.id).await?;
         self.refuse_all_but_browsers(work).await?;
+        self.refuse_all_but_her(work, &row).await?;
         let clicked = work
             .execute(
                 sql("UPDATE pending_logins SET session = $2, code_hash = $3, expires_at = $4 \
@@ -263,6 +315,20 @@ impl ApproveLogin {
     }
 }
 
+impl ApproveLogin {
+    /// A session is raised by its own person and by nobody else.
+    async fn refuse_all_but_her(&self, work: &mut Work<'_>, row: &LoginRow) -> Result<()> {
+        let Some(raised) = &row.raises else { return Ok(()) };
+        let raised = sql("SELECT person FROM sessions WHERE id = $1 AND ended_at IS NULL").bind(raised);
+        let whose: Option<(String,)> = work.fetch_optional(raised).await?;
+        let clicks = self.permit.person().map(|person| person.to_string());
+        if whose.is_some_and(|(whose,)| Some(whose) == clicks) {
+            return Ok(());
+        }
+        Err(refused("the command line that asks is signed in as somebody else, or not any more"))
+    }
+}
+
 struct ExchangeLogin {
     permit: Permit,
     id: LoginId,
@@ -272,16 +338,19 @@ struct ExchangeLogin {
     lives: SessionConfig,
 }
 
+/// The session of the browser in which a person clicked, and her status now.
 #[derive(sqlx::FromRow)]
-struct ClickRow {
-    person: String,
+pub(super) struct ClickRow {
+    pub(super) id: String,
+    pub(super) person: String,
     status: String,
     issuer: String,
     subject: String,
-    sid: Option<String>,
-    authenticated_at: i64,
-    acr: Option<String>,
-    amr: String,
+    pub(super) sid: Option<String>,
+    pub(super) authenticated_at: i64,
+    pub(super) confirmed_at: i64,
+    pub(super) acr: Option<String>,
+    pub(super) amr: String,
     ends_at: i64,
     ended_at: Option<i64>,
 }
@@ -296,56 +365,81 @@ impl Unit for ExchangeLogin {
     }
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
-        let row = waiting(work, self.id).await?;
-        if row.code_hash.as_deref() != Some(&self.code_hash[..]) {
-            return Err(refused("the code is not that of this login"));
-        }
-        work.execute(sql("DELETE FROM pending_logins WHERE id = $1").bind(self.id)).await?;
-        let click = self.click(work, &row).await?;
+        let row = take_code(work, self.id, &self.code_hash).await?;
+        let click = click(work, row.session.as_deref()).await?;
         let person: PersonId = stored_id(&click.person)?;
-        let refused = may_act(PersonStatus::from_stored(&click.status)).err().or_else(|| {
-            let over = click.ended_at.is_some() || click.ends_at <= work.now().as_millis();
-            over.then(|| unauthenticated("the browser's session has ended since the click"))
-        });
-        if let Some(problem) = refused {
+        if let Some(problem) = click.refusal(work.now()) {
             work.record(refusal(person, &problem));
             return Ok(Err(problem));
         }
-        let (session, ends_at) = self.seed(&click, row.machine).begin(work, person, self.lives).await?;
+        let seed = click.seed(self.token_hash, row.machine, self.network)?;
+        let (session, ends_at) = seed.begin(work, person, self.lives).await?;
         Ok(Ok((person, session, ends_at)))
     }
 }
 
-impl ExchangeLogin {
-    /// The session of the browser in which the person clicked, and her status now.
-    async fn click(&self, work: &mut Work<'_>, row: &LoginRow) -> Result<ClickRow> {
-        let click: Option<ClickRow> = work
-            .fetch_optional(
-                sql("SELECT s.person, p.status, s.issuer, s.subject, s.sid, s.authenticated_at, s.acr, s.amr, \
-                     s.ends_at, s.ended_at FROM sessions s JOIN people p ON p.id = s.person WHERE s.id = $1")
-                .bind(row.session.clone()),
-            )
-            .await?;
-        click.ok_or_else(gone)
+/// The login that waits for this code, taken out: the code is good once.
+pub(super) async fn take_code(work: &mut Work<'_>, id: LoginId, code_hash: &[u8; 32]) -> Result<LoginRow> {
+    let row = waiting(work, id).await?;
+    if row.code_hash.as_deref() != Some(&code_hash[..]) {
+        return Err(refused("the code is not that of this login"));
+    }
+    work.execute(sql("DELETE FROM pending_logins WHERE id = $1").bind(id)).await?;
+    Ok(row)
+}
+
+impl LoginRow {
+    /// The browser's session in which somebody clicked.
+    pub(super) fn clicked_in(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+}
+
+/// The session of the browser in which a person clicked, and her status now.
+pub(super) async fn click(work: &mut Work<'_>, session: Option<&str>) -> Result<ClickRow> {
+    let click: Option<ClickRow> = work
+        .fetch_optional(
+            sql("SELECT s.id, s.person, p.status, s.issuer, s.subject, s.sid, s.authenticated_at, \
+                 COALESCE(s.confirmed_at, s.created_at) AS confirmed_at, s.acr, s.amr, s.ends_at, s.ended_at \
+                 FROM sessions s JOIN people p ON p.id = s.person WHERE s.id = $1")
+            .bind(session.unwrap_or_default()),
+        )
+        .await?;
+    click.ok_or_else(gone)
+}
+
+impl ClickRow {
+    /// Why this click lets nobody in, where it does not.
+    pub(super) fn refusal(&self, now: Timestamp) -> Option<Problem> {
+        may_act(PersonStatus::from_stored(&self.status)).err().or_else(|| {
+            let over = self.ended_at.is_some() || self.ends_at <= now.as_millis();
+            over.then(|| unauthenticated("the browser's session has ended since the click"))
+        })
     }
 
     /// The command line's session says of the sign-in what the browser's said.
-    fn seed(&self, click: &ClickRow, machine: String) -> SessionSeed {
-        SessionSeed {
-            token_hash: self.token_hash,
+    pub(super) fn seed(
+        &self,
+        token_hash: [u8; 32],
+        machine: String,
+        network: Option<IpAddr>,
+    ) -> Result<SessionSeed> {
+        Ok(SessionSeed {
+            token_hash,
             kind: SessionKind::Cli,
             label: machine,
-            issuer: click.issuer.clone(),
-            subject: click.subject.clone(),
-            sid: click.sid.clone(),
+            issuer: self.issuer.clone(),
+            subject: self.subject.clone(),
+            sid: self.sid.clone(),
             sealed_id_token: None,
-            authenticated_at: Timestamp::from_millis(click.authenticated_at),
-            acr: click.acr.clone(),
-            amr: click.amr.clone(),
-            network: self.network,
+            authenticated_at: Timestamp::from_millis(self.authenticated_at),
+            acr: self.acr.clone(),
+            amr: self.amr.clone(),
+            network,
             // Else one session could follow another for ever, and nobody had to sign in again.
-            ends_by: Some(Timestamp::from_millis(click.ends_at)),
+            ends_by: Some(Timestamp::from_millis(self.ends_at)),
             asserted_by: None,
-        }
+            origin: Some((stored_id(&self.id)?, Timestamp::from_millis(self.confirmed_at))),
+        })
     }
 }

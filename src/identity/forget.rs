@@ -55,6 +55,7 @@ impl Unit for ForgetPerson {
         .await?;
         for statement in [
             "DELETE FROM last_seen WHERE session IN (SELECT id FROM sessions WHERE person = $1)",
+            "DELETE FROM refresh_tokens WHERE session IN (SELECT id FROM sessions WHERE person = $1)",
             "DELETE FROM sessions WHERE person = $1",
             "DELETE FROM memberships WHERE person = $1",
             "DELETE FROM accounts WHERE person = $1",

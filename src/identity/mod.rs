@@ -7,6 +7,7 @@
 mod caller;
 mod cli_login;
 mod csrf;
+mod device;
 mod forget;
 mod groups;
 mod limit;
@@ -16,10 +17,12 @@ mod people;
 mod recovery;
 mod refusals;
 mod removal;
+mod revalidate;
 mod sealing;
 mod sessions;
 mod sign_in;
 mod status;
+mod step_up;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -36,7 +39,8 @@ pub use caller::{Caller, GroupRow, PersonRow, SessionFacts};
 pub(crate) use limit::whole;
 
 pub use cli_login::{LoginWish, PendingLogin};
-pub use oidc::{BegunSignIn, Callback, ProviderSignOut, SignInWish, SignedIn};
+pub use device::{DeviceCodes, WaitingDevice};
+pub use oidc::{BegunSignIn, Callback, ProviderFinding, ProviderSignOut, SignInWish, SignedIn};
 pub use people::{Person, PersonAddress};
 pub use recovery::RecoveryRight;
 pub use removal::{
@@ -46,6 +50,7 @@ pub use sealing::Sealing;
 pub use sessions::{NewSession, Session, SessionKind};
 pub use sign_in::{Arrival, Assertion};
 pub use status::{StatusChange, StatusChanged, UNTIL_HER_PROVIDER_SPOKE};
+pub use step_up::{Confirmation, StepUpWish};
 pub use token::TOKEN_PREFIX;
 
 use crate::{
@@ -95,6 +100,7 @@ pub struct Identity {
     providers: Arc<Providers>,
     sessions: SessionConfig,
     limit: Arc<Limit>,
+    failures: Arc<Limit>,
     refusals: Arc<Refusals>,
 }
 
@@ -115,7 +121,8 @@ impl Identity {
             removals: Removals::new(parts.administrators.into(), parts.outbox),
             providers: Arc::new(providers),
             sessions: parts.sessions,
-            limit: Arc::default(),
+            limit: Arc::new(Limit::of_begun()),
+            failures: Arc::new(Limit::of_failed()),
             refusals: Arc::default(),
         })
     }

@@ -160,6 +160,7 @@ impl Unit for Recover {
             network: self.network,
             ends_by: None,
             asserted_by: None,
+            origin: None,
         };
         let lives = SessionConfig { idle: SESSION_LIFE, absolute: SESSION_LIFE };
         let (session, ends_at) = seed.begin(work, person, lives).await?;

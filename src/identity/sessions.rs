@@ -101,6 +101,8 @@ pub(super) struct SessionSeed {
     pub(super) ends_by: Option<Timestamp>,
     /// Who said her groups again with it: a sign-in's provider.
     pub(super) asserted_by: Option<String>,
+    /// The browser's session that lets it in, and when the provider last confirmed that one.
+    pub(super) origin: Option<(SessionId, Timestamp)>,
 }
 
 impl SessionSeed {
@@ -121,8 +123,9 @@ impl SessionSeed {
         let ends_at = self.ends_by.map_or(ends_at, |by| by.min(ends_at));
         work.execute(
             sql("INSERT INTO sessions (id, token_hash, person, kind, label, issuer, subject, sid, \
-                 sealed_id_token, created_at, authenticated_at, acr, amr, idle_millis, ends_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)")
+                 sealed_id_token, created_at, authenticated_at, acr, amr, idle_millis, ends_at, origin, \
+                 confirmed_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)")
             .bind(id)
             .bind(self.token_hash)
             .bind(person)
@@ -137,7 +140,9 @@ impl SessionSeed {
             .bind(self.acr.clone())
             .bind(&self.amr)
             .bind(i64::try_from(lives.idle.as_millis()).unwrap_or(i64::MAX))
-            .bind(ends_at),
+            .bind(ends_at)
+            .bind(self.origin.map(|(session, _)| session))
+            .bind(self.origin.map_or(now, |(_, confirmed)| confirmed)),
         )
         .await?;
         move_facts(work, person).await?;
@@ -148,6 +153,9 @@ impl SessionSeed {
             .with("label", self.label.as_str())
             .with("authenticated_at", self.authenticated_at.to_string())
             .with("ends_at", ends_at.to_string());
+        if let Some((origin, confirmed)) = self.origin {
+            draft = draft.with("origin", origin.to_string()).with("confirmed_at", confirmed.to_string());
+        }
         // With these an auditor can recompute what she could reach by it.
         for (name, said) in [("acr", &self.acr), ("provider", &self.asserted_by)] {
             if let Some(said) = said {
@@ -291,6 +299,9 @@ impl Identity {
         for (table, query) in [
             ("pending_sign_ins", sql("DELETE FROM pending_sign_ins WHERE expires_at <= $1").bind(now)),
             ("pending_logins", sql("DELETE FROM pending_logins WHERE expires_at <= $1").bind(now)),
+            ("device_logins", sql("DELETE FROM device_logins WHERE expires_at <= $1").bind(now)),
+            ("logout_tokens", sql("DELETE FROM logout_tokens WHERE expires_at <= $1").bind(now)),
+            ("refresh_tokens", sql(FOR_NOTHING)),
         ] {
             self.database.write_unrecorded(table, query).await?;
         }
@@ -302,6 +313,10 @@ impl Identity {
         self.log.perform(EndExpired { permit }).await
     }
 }
+
+/// Refresh tokens of sign-ins of which no session is left.
+const FOR_NOTHING: &str = "DELETE FROM refresh_tokens WHERE NOT EXISTS (SELECT 1 FROM sessions s \
+    WHERE (s.id = refresh_tokens.session OR s.origin = refresh_tokens.session) AND s.ended_at IS NULL)";
 
 #[derive(sqlx::FromRow)]
 struct OwnerRow {

@@ -8,6 +8,7 @@ use super::{
     Identity, NewSession, SessionKind,
     caller::{may_act, stored_id},
     groups::{GroupsChanged, changed_in},
+    revalidate::ASKED_EVERY,
     sessions::{SessionSeed, end_one, move_facts},
     status::UNTIL_HER_PROVIDER_SPOKE,
     token::{TOKEN_PREFIX, new_token},
@@ -68,6 +69,16 @@ impl Identity {
     /// `person-suspended` and `person-deactivated`: then nothing is created or refreshed, and the
     /// refusal is recorded.
     pub async fn take_in(&self, assertion: Assertion, arrival: Arrival) -> Result<NewSession> {
+        self.take_in_with(assertion, arrival, None).await
+    }
+
+    /// The same with a sealed refresh token, by which the provider is asked again while she is signed in.
+    pub(super) async fn take_in_with(
+        &self,
+        assertion: Assertion,
+        arrival: Arrival,
+        refresh: Option<Vec<u8>>,
+    ) -> Result<NewSession> {
         let permit = self.permits.permit(Service::SignIn, Action::SignIn, Resource::People)?;
         let token = new_token(&self.ambient, TOKEN_PREFIX);
         let seed = SessionSeed {
@@ -84,9 +95,10 @@ impl Identity {
             network: arrival.network,
             ends_by: None,
             asserted_by: Some(assertion.provider.to_string()),
+            origin: None,
         };
         let replaces = arrival.replaces;
-        let unit = TakeIn { permit, assertion, seed, replaces, lives: self.sessions };
+        let unit = TakeIn { permit, assertion, seed, replaces, refresh, lives: self.sessions };
         let (person, id, ends_at) = self.log.perform(unit).await??;
         Ok(NewSession { token, id, person, ends_at })
     }
@@ -97,6 +109,7 @@ struct TakeIn {
     assertion: Assertion,
     seed: SessionSeed,
     replaces: Option<SessionId>,
+    refresh: Option<Vec<u8>>,
     lives: SessionConfig,
 }
 
@@ -129,7 +142,7 @@ impl Unit for TakeIn {
                     work.record(refusal(person, &problem));
                     return Ok(Err(problem));
                 }
-                self.refresh(work, person).await?;
+                said_again(work, person, &self.assertion).await?;
                 person
             }
         };
@@ -137,6 +150,9 @@ impl Unit for TakeIn {
             end_one(work, replaced, person, "replaced").await?;
         }
         let (session, ends_at) = self.seed.begin(work, person, self.lives).await?;
+        if let Some(sealed) = &self.refresh {
+            keep_refresh_token(work, session, &self.assertion.provider, sealed).await?;
+        }
         Ok(Ok((person, session, ends_at)))
     }
 }
@@ -193,7 +209,7 @@ impl TakeIn {
     async fn join(&self, work: &mut Work<'_>) -> Result<PersonId> {
         let person = create_person(work, &self.assertion.display_name, self.email()).await?;
         create_account(work, person, &self.assertion).await?;
-        self.write_groups(work, person).await?;
+        write_groups(work, person, &self.assertion).await?;
         work.record(
             Draft::act("person.joined")
                 .subject(person)
@@ -203,56 +219,71 @@ impl TakeIn {
         Ok(person)
     }
 
-    /// What the provider says now takes the place of what it said before.
-    async fn refresh(&self, work: &mut Work<'_>, person: PersonId) -> Result<()> {
-        let before: Vec<GroupColumn> = work
-            .fetch_all(
-                sql("SELECT group_id FROM memberships WHERE person = $1 AND source = $2")
-                    .bind(person)
-                    .bind(&self.assertion.provider),
-            )
-            .await?;
-        let before: BTreeSet<String> = before.into_iter().map(|row| row.group_id).collect();
-        self.write_groups(work, person).await?;
-        work.execute(
-            sql("UPDATE people SET display_name = $2, email = $3 WHERE id = $1")
-                .bind(person)
-                .bind(&self.assertion.display_name)
-                .bind(self.email()),
-        )
-        .await?;
-        let now = &self.assertion.groups;
-        let added: Vec<String> = now.difference(&before).cloned().collect();
-        let removed: Vec<String> = before.difference(now).cloned().collect();
-        let source = self.assertion.provider.as_str();
-        changed_in(work, person, GroupsChanged { source, added: &added, removed: &removed }).await
+    fn email(&self) -> &str {
+        self.assertion.email.as_deref().unwrap_or("")
     }
+}
 
-    /// `asserted_at` moves for all of them, because the provider has just said them again.
-    async fn write_groups(&self, work: &mut Work<'_>, person: PersonId) -> Result<()> {
-        let source = &self.assertion.provider;
-        work.execute(
-            sql("DELETE FROM memberships WHERE person = $1 AND source = $2").bind(person).bind(source),
+/// What the provider says now takes the place of what it said before.
+pub(super) async fn said_again(work: &mut Work<'_>, person: PersonId, said: &Assertion) -> Result<()> {
+    let before: Vec<GroupColumn> = work
+        .fetch_all(
+            sql("SELECT group_id FROM memberships WHERE person = $1 AND source = $2")
+                .bind(person)
+                .bind(&said.provider),
         )
         .await?;
-        for group in &self.assertion.groups {
-            work.execute(
-                sql(
-                    "INSERT INTO memberships (person, source, group_id, asserted_at) VALUES ($1, $2, $3, $4)",
-                )
+    let before: BTreeSet<String> = before.into_iter().map(|row| row.group_id).collect();
+    write_groups(work, person, said).await?;
+    work.execute(
+        sql("UPDATE people SET display_name = $2, email = $3 WHERE id = $1")
+            .bind(person)
+            .bind(&said.display_name)
+            .bind(said.email.as_deref().unwrap_or("")),
+    )
+    .await?;
+    let now = &said.groups;
+    let added: Vec<String> = now.difference(&before).cloned().collect();
+    let removed: Vec<String> = before.difference(now).cloned().collect();
+    let source = said.provider.as_str();
+    changed_in(work, person, GroupsChanged { source, added: &added, removed: &removed }).await
+}
+
+/// `asserted_at` moves for all of them, because the provider has just said them again.
+async fn write_groups(work: &mut Work<'_>, person: PersonId, said: &Assertion) -> Result<()> {
+    let source = &said.provider;
+    work.execute(sql("DELETE FROM memberships WHERE person = $1 AND source = $2").bind(person).bind(source))
+        .await?;
+    for group in &said.groups {
+        work.execute(
+            sql("INSERT INTO memberships (person, source, group_id, asserted_at) VALUES ($1, $2, $3, $4)")
                 .bind(person)
                 .bind(source)
                 .bind(group)
                 .bind(work.now()),
-            )
-            .await?;
-        }
-        Ok(())
+        )
+        .await?;
     }
+    Ok(())
+}
 
-    fn email(&self) -> &str {
-        self.assertion.email.as_deref().unwrap_or("")
-    }
+/// By which the provider is asked again; whoever signed in just now has just been confirmed.
+async fn keep_refresh_token(
+    work: &mut Work<'_>,
+    session: SessionId,
+    provider: &Name,
+    sealed: &[u8],
+) -> Result<()> {
+    work.execute(
+        sql("INSERT INTO refresh_tokens (session, provider, sealed, next_at, asking_until) \
+             VALUES ($1, $2, $3, $4, 0)")
+        .bind(session)
+        .bind(provider)
+        .bind(sealed.to_vec())
+        .bind(work.now().after(ASKED_EVERY)),
+    )
+    .await?;
+    Ok(())
 }
 
 /// Writes a new person; her entry is the caller's.

@@ -101,6 +101,8 @@ actions! {
 
     /// Take a verified sign-in in.
     SignIn "sign-in";
+    /// End sessions that an identity provider says have ended.
+    SignOut "sign-out";
     /// End what has run out.
     Expire "expire";
     /// Note what came of a change that was begun at an engine.

@@ -77,6 +77,7 @@ fn denial(facts: &ConnectionFacts, action: Action, resource: Resource, reason: D
         resource,
         reason,
         scope: None,
+        need: None,
         remedy: remedy.map(str::to_owned),
         network: facts.network,
     }

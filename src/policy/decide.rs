@@ -14,7 +14,8 @@ use super::{
     },
     explain::{explain_reason, why_within},
     question::{
-        candidates, covers, grant_for, limit, membership_ends, person_entity, person_uid, scoped_question,
+        CONFIRMED_WITHIN, candidates, covers, grant_for, limit, membership_ends, person_entity, person_uid,
+        scoped_question,
     },
 };
 use crate::base::{Name, Problem, ProblemKind, Timestamp};
@@ -118,6 +119,7 @@ impl Policies {
                     _ => DenialReason::NotCovered,
                 },
                 scope: None,
+                need: None,
                 remedy: None,
                 network: None,
             })),
@@ -176,6 +178,7 @@ impl Policies {
             allows: Vec::new(),
             authentication: None,
             facts: None,
+            revalidate: false,
             networks: Vec::new(),
             rotation: crate::policy::ScopeRotation::default(),
         };
@@ -339,6 +342,7 @@ const PRECEDENCE: &[DenialReason] = &[
     DenialReason::FactsTooOld,
     DenialReason::AuthenticationTooWeak,
     DenialReason::AuthenticationTooOld,
+    DenialReason::NotConfirmed,
     DenialReason::NeedsGrant,
 ];
 
@@ -370,6 +374,7 @@ fn yes(facts: &PersonFacts, resource: &Resource, scope: &TrustScope, allowance: 
     until.extend(grant.map(|grant| grant.ends));
     let sign_in = scope.authentication.as_ref().and_then(|need| need.no_older_than);
     until.extend(sign_in.map(|oldest| facts.authentication.at.after(oldest)));
+    until.extend(scope.revalidate.then(|| facts.authentication.confirmed_at.after(CONFIRMED_WITHIN)));
     Yes {
         scope: Some(scope.name.clone()),
         grant: grant.map(|grant| grant.id),
@@ -409,6 +414,7 @@ fn denial(facts: &PersonFacts, action: Action, resource: Resource, no: No, conta
         resource,
         reason: no.reason,
         scope: no.scope,
+        need: scope.and_then(|scope| scope.authentication.clone()),
         remedy,
         network: facts.network,
     }

@@ -61,6 +61,10 @@ pub(super) fn explain_reason(
         }
         DenialReason::AuthenticationTooWeak => (format!("{scope_name} wants a stronger sign-in"), again()),
         DenialReason::AuthenticationTooOld => (format!("{scope_name} wants a more recent sign-in"), again()),
+        DenialReason::NotConfirmed => (
+            format!("{scope_name} wants your identity provider to have confirmed your sign-in just now"),
+            again(),
+        ),
         DenialReason::OutsideNetwork => {
             (format!("{scope_name} is not open from your network"), Some("Use one of its networks.".into()))
         }

@@ -114,6 +114,8 @@ pub struct Authentication {
     pub session: SessionId,
     /// When she proved who she is.
     pub at: Timestamp,
+    /// When her identity provider last confirmed that the sign-in stands.
+    pub confirmed_at: Timestamp,
     /// The authentication context class that the IdP asserted.
     pub acr: Option<String>,
     /// When the session ends whatever happens.

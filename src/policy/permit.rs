@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Action, Principal, Resource};
+use super::{Action, AuthenticationNeed, Principal, Resource};
 use crate::base::{
     Name, Problem, ProblemKind, Timestamp,
     ids::{GrantId, PersonId, SessionId, WorkloadTokenId},
@@ -169,6 +169,8 @@ pub enum DenialReason {
     AuthenticationTooWeak,
     /// The sign-in is too old.
     AuthenticationTooOld,
+    /// Her provider has not confirmed lately that the sign-in stands.
+    NotConfirmed,
     /// Not from this network.
     OutsideNetwork,
     /// Nobody decides on her own request.
@@ -203,6 +205,7 @@ impl DenialReason {
             Self::NeedsGrant => "needs-grant",
             Self::AuthenticationTooWeak => "authentication-too-weak",
             Self::AuthenticationTooOld => "authentication-too-old",
+            Self::NotConfirmed => "not-confirmed",
             Self::OutsideNetwork => "outside-network",
             Self::OwnRequest => "own-request",
             Self::OwnWaiver => "own-waiver",
@@ -220,9 +223,10 @@ impl DenialReason {
             Self::Suspended => ProblemKind::PersonSuspended,
             Self::Deactivated => ProblemKind::PersonDeactivated,
             Self::NeedsGrant => ProblemKind::NeedsGrant,
-            Self::FactsTooOld | Self::AuthenticationTooWeak | Self::AuthenticationTooOld => {
-                ProblemKind::InsufficientAuthentication
-            }
+            Self::FactsTooOld
+            | Self::AuthenticationTooWeak
+            | Self::AuthenticationTooOld
+            | Self::NotConfirmed => ProblemKind::InsufficientAuthentication,
             _ => ProblemKind::Denied,
         }
     }
@@ -237,6 +241,8 @@ pub struct Denial {
     pub(super) resource: Resource,
     pub(super) reason: DenialReason,
     pub(super) scope: Option<Name>,
+    /// What that scope wants of the sign-in.
+    pub(super) need: Option<AuthenticationNeed>,
     pub(super) detail: String,
     pub(super) remedy: Option<String>,
     pub(super) network: Option<IpAddr>,
@@ -291,6 +297,18 @@ impl Denial {
         }
         if let Some(remedy) = &self.remedy {
             problem = problem.remedy(remedy.clone());
+        }
+        if problem.is(ProblemKind::InsufficientAuthentication) { self.with_need(problem) } else { problem }
+    }
+
+    /// What a sign-in has to be like that would do, in the words of RFC 9470.
+    fn with_need(&self, mut problem: Problem) -> Problem {
+        let Some(need) = &self.need else { return problem };
+        if !need.acr.is_empty() {
+            problem = problem.with("acr_values", need.acr.join(" "));
+        }
+        if let Some(oldest) = need.no_older_than {
+            problem = problem.with("max_age", oldest.as_secs());
         }
         problem
     }

@@ -74,6 +74,9 @@ pub(super) fn limit(scope: &TrustScope, resource: &Resource) -> Duration {
     }
 }
 
+/// How long ago a provider may have confirmed a sign-in, for scopes that ask for that.
+pub(super) const CONFIRMED_WITHIN: Duration = Duration::from_mins(5);
+
 pub(super) fn person_uid(facts: &PersonFacts) -> cedar_policy::EntityUid {
     uid("Person", &facts.person.to_string())
 }
@@ -94,7 +97,7 @@ pub(super) fn person_entity(facts: &PersonFacts, oldest: Duration) -> Entity {
     let fresh_teams = teams(&fresh);
     let stale_teams: Vec<&str> =
         teams(&stale().collect()).into_iter().filter(|team| !fresh_teams.contains(team)).collect();
-    let age = i64::try_from(facts.now.since(facts.authentication.at).as_millis()).unwrap_or(i64::MAX);
+    let age = |since: Timestamp| i64::try_from(facts.now.since(since).as_millis()).unwrap_or(i64::MAX);
     entity(
         "Person",
         &facts.person.to_string(),
@@ -105,7 +108,8 @@ pub(super) fn person_entity(facts: &PersonFacts, oldest: Duration) -> Entity {
             ("teams", refs("Team", fresh_teams)),
             ("staleTeams", refs("Team", stale_teams)),
             ("acr", Expr::new_string(facts.authentication.acr.clone().unwrap_or_default())),
-            ("signInAge", Expr::new_long(age)),
+            ("signInAge", Expr::new_long(age(facts.authentication.at))),
+            ("confirmationAge", Expr::new_long(age(facts.authentication.confirmed_at))),
         ],
     )
 }
@@ -113,9 +117,11 @@ pub(super) fn person_entity(facts: &PersonFacts, oldest: Duration) -> Entity {
 pub(super) fn scope_entity(now: Timestamp, scope: &TrustScope) -> Entity {
     let approvers = scope.by_request.as_ref().map_or(&[][..], |by| by.approvers.as_slice());
     let need = scope.authentication.as_ref();
-    let oldest = need
-        .and_then(|need| need.no_older_than)
-        .map_or(-1, |oldest| i64::try_from(oldest.as_millis()).unwrap_or(i64::MAX));
+    let millis = |oldest: Option<Duration>| {
+        oldest.map_or(-1, |oldest| i64::try_from(oldest.as_millis()).unwrap_or(i64::MAX))
+    };
+    let oldest = millis(need.and_then(|need| need.no_older_than));
+    let confirmed = millis(scope.revalidate.then_some(CONFIRMED_WITHIN));
     entity(
         "TrustScope",
         scope.name.as_str(),
@@ -127,6 +133,7 @@ pub(super) fn scope_entity(now: Timestamp, scope: &TrustScope) -> Entity {
             ("ended", Expr::new_bool(scope.ends.is_some_and(|end| now >= end))),
             ("acr", texts(need.map_or(&[][..], |need| need.acr.as_slice()).iter().map(String::as_str))),
             ("oldestSignIn", Expr::new_long(oldest)),
+            ("oldestConfirmation", Expr::new_long(confirmed)),
         ],
     )
 }

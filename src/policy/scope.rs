@@ -32,6 +32,10 @@ pub struct TrustScope {
     /// How old the facts may be. 12 h unless said otherwise, 1 h where it opens a protected environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<FactAge>,
+    /// Whether the identity provider has to have confirmed within five minutes that the sign-in stands: it
+    /// is asked again by refresh token, and a sign-in that it refuses has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revalidate: bool,
     /// From which networks (CIDR). Empty: from anywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<String>,

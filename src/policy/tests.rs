@@ -50,6 +50,8 @@ fn scopes() -> Vec<TrustScope> {
          "allows": [{"actions": ["see-delivery"], "applications": ["reports"], "environments": ["sandbox"]}]},
         {"name": "ci-ended", "members": {"workloads": ["reports-ci"]}, "ends": "2026-02-01",
          "allows": [{"actions": ["list"], "applications": "all", "environments": ["production"]}]},
+        {"name": "till", "members": {"groups": ["it"]}, "revalidate": true,
+         "allows": [{"actions": ["see-rotation"]}]},
         {"name": "operations", "members": {"groups": ["it"]},
          "allows": [{"actions": ["destroy"], "applications": "all", "environments": "all"}]},
     ]);
@@ -93,6 +95,7 @@ fn person(groups: &[&str]) -> PersonFacts {
         authentication: Authentication {
             session: id::<SessionId>(2),
             at: now(),
+            confirmed_at: now(),
             acr: None,
             session_ends: now().after(Duration::from_hours(8)),
         },
@@ -326,6 +329,22 @@ fn cases() -> Vec<Case> {
             Resource::Keys,
             Some(No::OutsideNetwork),
         ),
+        case(
+            "confirmed five minutes ago",
+            with(person(&["it"]), |it| it.authentication.confirmed_at = now().before(Duration::from_mins(5))),
+            A::SeeRotation,
+            Resource::Rotation,
+            None,
+        ),
+        case(
+            "confirmed longer ago",
+            with(person(&["it"]), |it| {
+                it.authentication.confirmed_at = now().before(Duration::from_secs(301))
+            }),
+            A::SeeRotation,
+            Resource::Rotation,
+            Some(No::NotConfirmed),
+        ),
         case("everywhere", with(person(&["it"]), same), A::Destroy, secret("billing/production"), None),
         case("an approver", with(person(&["leads"]), same), A::Decide, request_of(7), None),
         case("no approver", dana(), A::Decide, request_of(7), Some(No::NotAnApprover)),
@@ -364,6 +383,14 @@ fn cases() -> Vec<Case> {
             None,
         ),
         case("sign-in takes in", service(Service::SignIn), A::SignIn, Resource::People, None),
+        case("sign-in signs out", service(Service::SignIn), A::SignOut, Resource::People, None),
+        case(
+            "expiry signs out",
+            service(Service::Expiry),
+            A::SignOut,
+            Resource::People,
+            Some(No::NotCovered),
+        ),
         case("expiry ends", service(Service::Expiry), A::Expire, Resource::People, None),
         case("revocation takes", service(Service::Revocation), A::Revoke, Resource::People, None),
         case(
@@ -635,6 +662,19 @@ fn a_permit_ends_with_what_it_rests_on() {
     });
     let permit = policies.decide(&facts, Action::Reveal, secret("reports/sandbox")).unwrap();
     assert_eq!(permit.good_until(), until(7));
+}
+
+/// A denial says what a sign-in would have to be like, as RFC 9470 names it.
+#[test]
+fn a_denial_for_the_sign_in_says_what_would_do() {
+    let policies = Policies::built_in().unwrap();
+    let weak = keys_facts(|it| it.authentication.acr = None);
+    let problem = policies.decide(&weak, Action::ManageKeys, Resource::Keys).unwrap_err().to_problem();
+    assert!(problem.is(crate::base::ProblemKind::InsufficientAuthentication));
+    assert_eq!((&problem.more["acr_values"], &problem.more["max_age"]), (&json!("mfa"), &json!(600)));
+    let old = with(person(&["it"]), |it| it.authentication.confirmed_at = Timestamp::EPOCH);
+    let problem = policies.decide(&old, Action::SeeRotation, Resource::Rotation).unwrap_err().to_problem();
+    assert!(!problem.more.contains_key("acr_values") && !problem.more.contains_key("max_age"));
 }
 
 /// What Cedar is asked fits the schema, entities and all.

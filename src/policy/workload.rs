@@ -121,6 +121,7 @@ impl Policies {
             resource,
             reason: no.reason,
             scope: no.scope,
+            need: None,
             remedy: Some(remedy),
             network: facts.network,
         }

@@ -97,12 +97,17 @@ async fn said_of(vault: &Vault, foreign: &[ForeignPath], roles: &[EngineRole]) -
 async fn providers(server: &Server) -> Vec<Checked> {
     let said = server.app.identity.check_providers().await;
     said.into_iter()
-        .map(|(name, outcome)| {
-            let finding = match outcome {
-                Ok(()) => fine("reached, and what it publishes can be used"),
-                Err(problem) => failure(&problem),
-            };
-            Checked::one(format!("provider {name}"), finding)
+        .map(|(name, said)| {
+            let works = !said.iter().any(|it| it.fails);
+            let reached = works.then(|| fine("reached, and what it publishes can be used"));
+            let told = said.into_iter().map(|it| {
+                let level = if it.fails { CheckLevel::Failure } else { CheckLevel::Warning };
+                CheckFinding { level, ..failure(&it.problem) }
+            });
+            Checked {
+                dependency: format!("provider {name}"),
+                findings: reached.into_iter().chain(told).collect(),
+            }
         })
         .collect()
 }

@@ -54,6 +54,7 @@ pub struct Server {
 
 /// What goes on by itself while the server runs.
 pub(super) struct Loops {
+    pub(super) identity: Identity,
     pub(super) expiry: Expiry,
     pub(super) revocation: Revocation,
     pub(super) broker: Broker,
@@ -147,6 +148,7 @@ impl Server {
         let (witnesses, forwarder) = outward(&config, &database, &log, &ambient, &permits)?;
         let witness_policy = witnesses.policy();
         let loops = Loops {
+            identity: identity.clone(),
             expiry: Expiry::new(
                 database.clone(),
                 log.clone(),

@@ -54,6 +54,7 @@ impl Loops {
     fn start(self, log: &Log, stop: &CancellationToken) -> JoinSet<Ended> {
         let mut tasks = JoinSet::new();
         let token = stop.clone();
+        tasks.spawn(named("identity", self.identity.run(token.clone())));
         tasks.spawn(named("expiry", self.expiry.run(token.clone())));
         tasks.spawn(named("revocation", self.revocation.run(token.clone())));
         tasks.spawn(named("broker", self.broker.run(token.clone())));

@@ -24,12 +24,14 @@ const READ: Duration = Duration::from_secs(2);
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Tables that may be written without an entry, because they say nothing about who may do what:
-/// cursors, claims, when something was last seen, answers kept for repeats, pending sign-ins, what is
-/// derived from the log, and what is there before a log is: keys, and the mark that `dev` leaves.
+/// cursors, claims, when something was last seen, answers kept for repeats, pending sign-ins, by what a
+/// provider is asked again and which of its logout tokens were taken, what is derived from the log, and
+/// what is there before a log is: keys, and the mark that `dev` leaves.
 pub const UNRECORDED: &[&str] = &[
     "checkpoints",
     "cosignatures",
     "cursors",
+    "device_logins",
     "idempotency",
     "keys",
     "last_seen",
@@ -38,10 +40,12 @@ pub const UNRECORDED: &[&str] = &[
     "log_forwards",
     "log_tiles",
     "log_turns",
+    "logout_tokens",
     "marks",
     "outbox",
     "pending_logins",
     "pending_sign_ins",
+    "refresh_tokens",
 ];
 
 /// Which database it is.

@@ -315,6 +315,7 @@ impl Calendar {
             allows: vec![Allowance { actions: vec![Action::Forget], applications: None, environments: None }],
             authentication: None,
             facts: None,
+            revalidate: false,
             networks: Vec::new(),
             rotation: ScopeRotation::default(),
         };
@@ -329,6 +330,7 @@ impl Calendar {
             authentication: Authentication {
                 session: self.ambient.id(),
                 at: now,
+                confirmed_at: now,
                 acr: None,
                 session_ends: now.after(DAY),
             },

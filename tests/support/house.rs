@@ -15,7 +15,7 @@ use port_control::{
         Ambient, Config, Problem, SecretValue, Timestamp,
         config::{
             Access, AdministratorGroup, Credential, EngineConfig, LogConfig, MasterKeySource, OutwardConfig,
-            ProviderConfig, SessionConfig,
+            ProviderConfig, SessionConfig, SignInConfig,
         },
     },
     catalog::{Document, DocumentSet},
@@ -88,6 +88,7 @@ impl Settings {
                 idle: Duration::from_hours(12),
                 absolute: Duration::from_hours(7 * 24),
             },
+            sign_in: SignInConfig::default(),
         })
     }
 }
@@ -104,6 +105,8 @@ fn provider() -> ProviderConfig {
         scopes: vec!["openid".to_owned()],
         email_domains: vec!["example.com".to_owned()],
         acr: Vec::new(),
+        required_acr: Vec::new(),
+        revalidate: false,
     }
 }
 

@@ -11,7 +11,7 @@ use port_control::{
         SecretValue,
         config::{
             AdministratorGroup, ArchiveConfig, ArchivePlace, Config, Credential, EngineConfig, LogConfig,
-            MasterKeySource, OutwardConfig, ProviderConfig, SessionConfig,
+            MasterKeySource, OutwardConfig, ProviderConfig, SessionConfig, SignInConfig,
         },
         ids::{PersonId, SessionId},
     },
@@ -133,16 +133,28 @@ impl House {
 
     /// One in which nothing is declared.
     pub async fn bare(given: &Given, differently: Differently) -> Result<Self> {
-        given.open().await?.close().await;
         Self::serve(given, differently).await
     }
 
     /// One on a database that is there already.
     pub async fn serve(given: &Given, differently: Differently) -> Result<Self> {
-        let http = http(None)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::serve_on(given, listener, differently, |_| ()).await
+    }
+
+    /// The same on a listener that is there already, with whatever `change` makes of its configuration.
+    pub async fn serve_on(
+        given: &Given,
+        listener: TcpListener,
+        differently: Differently,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Self> {
+        let http = http(None)?;
+        given.open().await?.close().await;
         let address = listener.local_addr()?;
-        let server = Server::open(config(given, address, differently)?, Opening::Serve).await?;
+        let mut config = config(given, address, differently)?;
+        change(&mut config);
+        let server = Server::open(config, Opening::Serve).await?;
         let app = Arc::clone(&server.app);
         let stop = CancellationToken::new();
         let idp = DevIdp::new(DevPerson::seeded(), issuer(address).parse()?, app.ambient.clone())?;
@@ -340,6 +352,8 @@ fn config(given: &Given, address: SocketAddr, differently: Differently) -> Resul
             scopes: vec!["openid".to_owned()],
             email_domains: vec!["example.com".to_owned()],
             acr: Vec::new(),
+            required_acr: Vec::new(),
+            revalidate: false,
         }],
         clusters: BTreeMap::from([(
             name("main")?,
@@ -354,5 +368,6 @@ fn config(given: &Given, address: SocketAddr, differently: Differently) -> Resul
         },
         outward: OutwardConfig { archive: archive(given, differently)?, ..OutwardConfig::default() },
         sessions: SessionConfig { idle: Duration::from_hours(12), absolute: Duration::from_hours(24) },
+        sign_in: SignInConfig { device_flow: true },
     })
 }

@@ -41,6 +41,8 @@ const OWN: &[(&str, &str)] = &[
     ("GET", "/logins/{login}"),
     ("POST", "/logins/{login}"),
     ("POST", "/sign-out"),
+    ("GET", "/device"),
+    ("POST", "/device"),
 ];
 
 /// A house in which everything that the routes name is there.

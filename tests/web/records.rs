@@ -3,8 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
+use data_encoding::BASE64URL_NOPAD;
 use libtest_mimic::Trial;
 use port_control::store::sql;
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::{
@@ -103,6 +105,11 @@ const CHANGES_NOTHING: &[(&str, &str)] = &[
     ("POST", "/api/v1/plan"),
     // Somebody waits who is nobody yet; the click is recorded, and so is the session that it brings.
     ("POST", "/api/v1/logins"),
+    // The same for a machine that shows a code, and for one that waits to be confirmed.
+    ("POST", "/api/v1/device/authorization"),
+    ("POST", "/api/v1/step-ups"),
+    // What it ends is recorded, session by session: `identity::a_logout_at_the_provider_…`.
+    ("POST", "/sign-in/{provider}/backchannel-logout"),
 ];
 
 /// What takes an engine that makes credentials: `engines::leases` sees what each of these leaves in the log.
@@ -152,6 +159,52 @@ impl Changes<'_> {
 
 /// What the example does not declare yet.
 const MORE: &str = "kind: Application\nname: more\nteam: supa-team\nenvironments:\n  - name: sandbox\n";
+
+/// Dana's command line has her confirm who she is.
+async fn confirm(changes: &mut Changes<'_>, token: &str) -> Result<()> {
+    let house = changes.house;
+    let cli = |path: &str, body: Value| {
+        super::house::send(house.request(reqwest::Method::POST, path).bearer_auth(token).json(&body))
+    };
+    let challenge = BASE64URL_NOPAD.encode(digest(&SHA256, "v".repeat(43).as_bytes()).as_ref());
+    let wish = json!({ "challenge": challenge, "port": 50_000, "state": "s".repeat(22) });
+    let login = cli("/api/v1/step-ups", wish).await?.done()?["login"].as_str().context("no id")?.to_owned();
+    // The provider has to have spoken since.
+    let dana = house.example("dana").await?;
+    let clicked = house.submit(&dana, &format!("/logins/{login}"), &[]).await?;
+    let back: url::Url = clicked.header("location").parse()?;
+    let code = back.query_pairs().find(|(name, _)| name == "code").context("no code")?.1.into_owned();
+    let proof = json!({ "code": code, "verifier": "v".repeat(43) });
+    let done = cli(&format!("/api/v1/step-ups/{login}/confirm"), proof).await?;
+    ensure!(done.status == 204, "{done:?}");
+    let raised: Vec<(String,)> =
+        house.all(sql("SELECT subject FROM entries WHERE action = 'session.raised'")).await?;
+    ensure!(raised.len() == 1, "{raised:?}");
+    changes.made.insert(("POST".to_owned(), "/api/v1/step-ups/{login}/confirm".to_owned()));
+    Ok(())
+}
+
+/// A machine shows a code, Dana types it, and the machine is signed in.
+async fn by_code(changes: &mut Changes<'_>) -> Result<()> {
+    let house = changes.house;
+    let dana = house.example("dana").await?;
+    let post = |path: &str, form: Vec<(&'static str, String)>| {
+        super::house::send(house.request(reqwest::Method::POST, path).form(&form))
+    };
+    let machine = vec![("machine", "box".to_owned())];
+    let codes = post("/api/v1/device/authorization", machine).await?.done()?;
+    let typed = json!({ "user_code": codes["user_code"], "verdict": "approve" });
+    changes.make(&dana, "/device", "/device", typed).await?;
+    let before = house.log_size().await?;
+    let grant = vec![
+        ("grant_type", "urn:ietf:params:oauth:grant-type:device_code".to_owned()),
+        ("device_code", codes["device_code"].as_str().context("no code")?.to_owned()),
+    ];
+    post("/api/v1/device/token", grant).await?.done()?;
+    ensure!(changes.has_entry(&dana, before).await?, "a machine was signed in without an entry");
+    changes.made.insert(("POST".to_owned(), "/api/v1/device/token".to_owned()));
+    Ok(())
+}
 
 async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     let house = House::open(&given).await?;
@@ -214,7 +267,9 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     let code = back.query_pairs().find(|(name, _)| name == "code").context("no code")?.1.into_owned();
     let token = "/api/v1/logins/{login}/token";
     let exchange = json!({ "code": code, "verifier": verifier });
-    changes.make(&dana, token, &format!("/api/v1/logins/{login}/token"), exchange).await?;
+    let cli = changes.make(&dana, token, &format!("/api/v1/logins/{login}/token"), exchange).await?;
+    confirm(&mut changes, cli["token"].as_str().context("no token")?).await?;
+    by_code(&mut changes).await?;
     let right = house.app.identity.create_recovery("a test").await?;
     let right = json!({ "token": right.token.expose_text() });
     changes.make(&dana, "/api/v1/recovery", "/api/v1/recovery", right).await?;

@@ -188,6 +188,11 @@ pub fn body(path: &str) -> Value {
         "requests" => {
             json!({ "action": "reveal", "at": "reports/production", "for": "1h", "reason": "INC-123" })
         }
+        // Of nobody: whoever asks has no wish to be confirmed.
+        "confirm" => json!({ "code": "c", "verifier": "v" }),
+        "step-ups" => {
+            json!({ "challenge": "c".repeat(43), "port": 50_000, "state": "s".repeat(22), "max_age": 60 })
+        }
         "holds" => json!({ "person": "all", "reason": "a test" }),
         _ => json!({}),
     }

@@ -27,6 +27,8 @@ pub const ACTIONS: &[&str] = &[
     "person.deactivated",
     "person.signed-out",
     "session.began",
+    "session.confirmed",
+    "session.raised",
     "session.ended",
     "grant.began",
     "grant.ended",
@@ -151,6 +153,8 @@ impl Somebody {
             "person.deactivated" => (self.status, self.sessions) = (PersonStatus::Deactivated, Vec::new()),
             "person.signed-out" => self.sessions.clear(),
             "session.began" => self.begin(entry)?,
+            "session.confirmed" => self.confirm(entry),
+            "session.raised" => self.raise(entry)?,
             "session.ended" => {
                 let ended = entry.resource.as_deref();
                 self.sessions.retain(|it| Some(it.id.to_string().as_str()) != ended);
@@ -188,9 +192,38 @@ impl Somebody {
             self.sessions.push(KnownSession {
                 id: parsed(entry, "a session", entry.resource.as_deref())?,
                 authenticated_at: parsed(entry, "when she signed in", said(entry, "authenticated_at"))?,
+                confirmed_at: said(entry, "confirmed_at")
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(entry.time),
                 acr: said(entry, "acr").map(str::to_owned),
                 ends_at: said(entry, "ends_at").and_then(|text| text.parse().ok()),
             });
+        }
+        Ok(())
+    }
+
+    /// Her provider was asked again: it still knows her, and says the same groups where it names itself.
+    fn confirm(&mut self, entry: &Entry) {
+        if let Some(by) = said(entry, "provider") {
+            self.groups.iter_mut().filter(|it| it.source == by).for_each(|it| it.asserted_at = entry.time);
+        }
+        let confirmed = texts(entry, "sessions");
+        for session in &mut self.sessions {
+            if confirmed.contains(&session.id.to_string().as_str()) {
+                session.confirmed_at = entry.time;
+            }
+        }
+    }
+
+    /// She has proved anew who she is, for a command line that is signed in.
+    fn raise(&mut self, entry: &Entry) -> Result<()> {
+        let authenticated_at = parsed(entry, "when she signed in", said(entry, "authenticated_at"))?;
+        let confirmed_at = parsed(entry, "when that was confirmed", said(entry, "confirmed_at"))?;
+        let raised =
+            self.sessions.iter_mut().find(|it| Some(it.id.to_string().as_str()) == entry.resource.as_deref());
+        if let Some(session) = raised {
+            (session.authenticated_at, session.confirmed_at) = (authenticated_at, confirmed_at);
+            session.acr = said(entry, "acr").map(str::to_owned);
         }
         Ok(())
     }

@@ -66,6 +66,7 @@ pub struct Reach {
 pub(super) struct KnownSession {
     pub(super) id: SessionId,
     pub(super) authenticated_at: Timestamp,
+    pub(super) confirmed_at: Timestamp,
     pub(super) acr: Option<String>,
     /// Nothing where it is not known, as of entries that did not say so yet.
     pub(super) ends_at: Option<Timestamp>,
@@ -185,6 +186,7 @@ impl World {
             authentication: Authentication {
                 session: by.map_or_else(|| SessionId::from_uuid(uuid::Uuid::nil()), |it| it.id),
                 at: by.map_or(Timestamp::EPOCH, |it| it.authenticated_at),
+                confirmed_at: by.map_or(Timestamp::EPOCH, |it| it.confirmed_at),
                 acr: by.and_then(|it| it.acr.clone()),
                 session_ends: by.and_then(|it| it.ends_at).unwrap_or(self.now),
             },
@@ -201,6 +203,7 @@ impl World {
         let mut facts = self.facts(person, somebody, None);
         facts.memberships.iter_mut().for_each(|it| it.asserted_at = self.now);
         (facts.authentication.at, facts.authentication.acr) = (self.now, acr);
+        facts.authentication.confirmed_at = self.now;
         facts
     }
 }

@@ -34,6 +34,7 @@ struct SessionRow {
     id: String,
     person: String,
     authenticated_at: i64,
+    confirmed_at: i64,
     acr: Option<String>,
     ends_at: i64,
 }
@@ -80,14 +81,15 @@ async fn fill(
         }
     }
     let sessions = within(
-        "SELECT id, person, authenticated_at, acr, ends_at FROM sessions WHERE person > $1 AND person <= $2 \
-         AND ended_at IS NULL AND ends_at > $3 AND kind <> 'recovery' ORDER BY person, created_at, id",
+        "SELECT id, person, authenticated_at, COALESCE(confirmed_at, created_at) AS confirmed_at, acr, ends_at \
+         FROM sessions WHERE person > $1 AND person <= $2 AND ended_at IS NULL AND ends_at > $3 AND kind <> 'recovery' ORDER BY person, created_at, id",
     );
     for row in database.fetch_all::<SessionRow>(sessions.bind(now)).await? {
         if let Some(somebody) = people.get_mut(&stored(&row.person)?) {
             somebody.sessions.push(KnownSession {
                 id: stored(&row.id)?,
                 authenticated_at: Timestamp::from_millis(row.authenticated_at),
+                confirmed_at: Timestamp::from_millis(row.confirmed_at),
                 acr: row.acr,
                 ends_at: Some(Timestamp::from_millis(row.ends_at)),
             });

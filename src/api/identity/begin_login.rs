@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     api::{App, Json, Network},
     base::{Problem, Timestamp, ids::LoginId},
-    identity::LoginWish,
+    identity::{LoginWish, PendingLogin},
 };
 
 /// A command line that wants to be signed in.
@@ -40,6 +40,14 @@ pub struct LoginView {
     pub expires_at: Timestamp,
 }
 
+impl LoginView {
+    /// As the API shows it.
+    pub(super) fn of(app: &App, login: &PendingLogin) -> Result<Self, Problem> {
+        let url = app.identity.address(&format!("logins/{}", login.id))?.to_string();
+        Ok(Self { login: login.id, url, expires_at: login.expires_at })
+    }
+}
+
 /// Begin signing a command line in.
 #[utoipa::path(
     post,
@@ -61,8 +69,7 @@ async fn begin_login(
     let wish =
         LoginWish { challenge: body.challenge, port: body.port, state: body.state, machine: body.machine };
     let login = app.identity.begin_login(wish, network).await?;
-    let url = app.identity.address(&format!("logins/{}", login.id))?.to_string();
-    Ok((StatusCode::CREATED, Json(LoginView { login: login.id, url, expires_at: login.expires_at })))
+    Ok((StatusCode::CREATED, Json(LoginView::of(&app, &login)?)))
 }
 
 /// This endpoint.

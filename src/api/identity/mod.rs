@@ -1,9 +1,13 @@
 //! Who somebody is: sign-ins of the command line, sessions, people.
 
 mod begin_login;
+mod begin_step_up;
 mod change_person;
+mod device_authorization;
+mod device_token;
 mod end_session;
 mod exchange_login;
+mod finish_step_up;
 mod list_people;
 mod list_sessions;
 mod recover;
@@ -26,6 +30,8 @@ use crate::{
     policy::PersonStatus,
 };
 
+pub use begin_login::LoginView;
+pub use exchange_login::ExchangeRequest;
 pub(crate) use whoami::view as whoami_view;
 pub use whoami::{CallingSession, GroupView, WhoamiView};
 
@@ -133,6 +139,16 @@ pub struct Listed<T> {
     pub next: Option<String>,
 }
 
+/// Refuses where machines without a browser are not let in.
+pub(crate) fn device_flow(app: &App) -> Result<(), Problem> {
+    if app.config.sign_in.device_flow {
+        return Ok(());
+    }
+    Err(Problem::not_found("signing in by a code is switched off here").remedy(
+        "Sign in by a browser: `portctl login`. `[sign_in] device_flow` in the server's configuration switches it on.",
+    ))
+}
+
 /// Reads an address out of a path.
 fn address(text: &str) -> Result<PersonAddress, Problem> {
     text.parse().map_err(Problem::invalid)
@@ -144,6 +160,10 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(whoami::route())
         .merge(begin_login::route())
         .merge(exchange_login::route())
+        .merge(begin_step_up::route())
+        .merge(device_authorization::route())
+        .merge(device_token::route())
+        .merge(finish_step_up::route())
         .merge(recover::route())
         .merge(list_sessions::route())
         .merge(end_session::route())

@@ -52,8 +52,8 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
     Some(match action {
         "session.began" | "recovery.used" => (Auth, LOGON),
         "session.ended" | "person.signed-out" => (Auth, LOGOFF),
-        "login.approved" | "recovery.created" => (Auth, TICKET),
-        "session.used" => (Auth, OTHER),
+        "login.approved" | "login.refused" | "recovery.created" => (Auth, TICKET),
+        "session.used" | "session.raised" | "session.confirmed" => (Auth, OTHER),
         "grant.began" | "lease.issuing" | "lease.issued" => (Class::UserAccessManagement, ASSIGN),
         "grant.ended" | "lease.ending" | "lease.ended" | "lease.not-issued" => {
             (Class::UserAccessManagement, REVOKE)
@@ -106,7 +106,7 @@ fn wanted(right: Action) -> (Class, u16) {
     use Action as A;
     match right {
         A::SignIn | A::SignInCli => (Class::Authentication, LOGON),
-        A::EndOwnSession => (Class::Authentication, LOGOFF),
+        A::EndOwnSession | A::SignOut => (Class::Authentication, LOGOFF),
         A::ManagePeople => (Class::EntityManagement, UPDATE),
         A::Request => (Class::ApiActivity, CREATE),
         A::Lease => (Class::UserAccessManagement, ASSIGN),

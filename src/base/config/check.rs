@@ -16,7 +16,7 @@ use url::{Host, Url};
 
 use super::{
     Access, AdministratorGroup, Config, Credential, EngineConfig, LogConfig, MasterKeySource, ProviderConfig,
-    SessionConfig, TlsFiles, VaultAuth, VaultConfig, WebhookConfig, overrides,
+    SessionConfig, SignInConfig, TlsFiles, VaultAuth, VaultConfig, WebhookConfig, overrides,
     raw::{
         AuthMethod, CREDENTIALS, EngineKind, Hidden, Raw, RawAuth, RawCluster, RawDatabase, RawKeys, RawLog,
         RawProvider, RawSessions, RawVault, RawWebhook,
@@ -145,6 +145,7 @@ impl Check<'_> {
             log,
             outward,
             sessions,
+            sign_in: SignInConfig { device_flow: raw.sign_in.device_flow },
         })
     }
 
@@ -433,6 +434,8 @@ impl Check<'_> {
             scopes,
             email_domains: it.email_domains,
             acr: it.acr,
+            required_acr: it.required_acr,
+            revalidate: it.revalidate,
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Raw {
     pub(super) log: RawLog,
     #[serde(default)]
     pub(super) sessions: RawSessions,
+    #[serde(default)]
+    pub(super) sign_in: RawSignIn,
 }
 
 /// `[database]`.
@@ -138,6 +140,10 @@ pub(super) struct RawProvider {
     pub(super) email_domains: Vec<String>,
     #[serde(default)]
     pub(super) acr: Vec<String>,
+    #[serde(default)]
+    pub(super) required_acr: Vec<String>,
+    #[serde(default)]
+    pub(super) revalidate: bool,
 }
 
 /// `[clusters.NAME]`.
@@ -224,6 +230,14 @@ pub(super) struct RawForward {
 pub(super) struct RawSessions {
     pub(super) idle: Option<String>,
     pub(super) absolute: Option<String>,
+}
+
+/// `[sign_in]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSignIn {
+    #[serde(default)]
+    pub(super) device_flow: bool,
 }
 
 /// Text that is kept out of sight at once.

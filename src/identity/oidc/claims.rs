@@ -55,6 +55,11 @@ fn subject(claims: &Map<String, Value>, config: &ProviderConfig) -> Result<Strin
     oid.map(|oid| format!("oid:{oid}")).ok_or_else(|| fault(config, "names no object id"))
 }
 
+/// Whether this is an issuer of Microsoft Entra.
+pub(super) fn is_entra(issuer: &str) -> bool {
+    entra_tenant(issuer).is_some()
+}
+
 fn entra_tenant(issuer: &str) -> Option<String> {
     let url: Url = issuer.parse().ok()?;
     ENTRA_HOSTS.contains(&url.host_str()?).then(|| url.path_segments()?.next().map(str::to_owned)).flatten()

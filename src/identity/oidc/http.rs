@@ -1,12 +1,15 @@
 //! The HTTP client that talks to identity providers: bounded in time and size, follows no redirects,
 //! and speaks to nobody in clear text but to loopback, where the provider itself is there.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
+use http::HeaderMap;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use serde_json::Value;
 use url::{Host, Url};
 
+use super::inside::{Depth, Guarded, depth, literal};
 use crate::base::{Problem, Result};
 
 /// Largest answer that is read, in bytes.
@@ -21,6 +24,7 @@ const PATIENCE_TO_CONNECT: Duration = Duration::from_secs(2);
 pub(super) struct BoundedClient {
     client: reqwest::Client,
     loopback: bool,
+    issuer: Url,
 }
 
 /// Why there is no answer.
@@ -35,6 +39,9 @@ pub(super) enum NoAnswer {
     /// The address may not be called.
     #[error("it names an address that is neither https nor allowed: {0}")]
     Forbidden(String),
+    /// The address lies where a provider outside must not lead.
+    #[error("it names an address inside a private network or on this machine: {0}")]
+    Inside(String),
 }
 
 impl BoundedClient {
@@ -44,17 +51,43 @@ impl BoundedClient {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE)
             .connect_timeout(PATIENCE_TO_CONNECT)
+            .dns_resolver(Arc::new(Guarded { own: issuer.host_str().unwrap_or_default().to_owned() }))
             .build()
             .map_err(|error| Problem::internal(format!("no HTTP client can be made: {error}")))?;
-        Ok(Self { client, loopback: is_loopback(issuer) })
+        Ok(Self { client, loopback: is_loopback(issuer), issuer: issuer.clone() })
     }
 
     /// Whether `url` may be called, or a browser be sent there.
     pub(super) fn may_call(&self, url: &Url) -> Result<(), NoAnswer> {
-        if url.scheme() == "https" || (self.loopback && url.scheme() == "http" && is_loopback(url)) {
+        let host = || url.host_str().unwrap_or("no host").to_owned();
+        if self.loopback && url.scheme() == "http" && is_loopback(url) {
             return Ok(());
         }
-        Err(NoAnswer::Forbidden(url.host_str().unwrap_or("no host").to_owned()))
+        if url.scheme() != "https" {
+            return Err(NoAnswer::Forbidden(host()));
+        }
+        if self.leads_inside(url) { Err(NoAnswer::Inside(host())) } else { Ok(()) }
+    }
+
+    /// Whether an address, written as one, lies further inside than the provider itself. Names are looked at
+    /// when they are resolved.
+    fn leads_inside(&self, url: &Url) -> bool {
+        if url.host() == self.issuer.host() {
+            return false;
+        }
+        let own = literal(&self.issuer).map_or(Depth::Outside, depth);
+        let is_here = matches!(url.host(), Some(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost"));
+        is_here || literal(url).is_some_and(|address| depth(address) > own.min(Depth::Inside))
+    }
+
+    /// A JSON document, with the headers that came with it. What is no JSON is `None`.
+    pub(super) async fn json(&self, url: &Url) -> Result<(HeaderMap, u16, Option<Value>), NoAnswer> {
+        self.may_call(url)?;
+        let answer = self.client.get(url.clone()).header(http::header::ACCEPT, "application/json");
+        let answer = answer.send().await.map_err(|_| NoAnswer::Unreachable)?;
+        let (headers, status) = (answer.headers().clone(), answer.status().as_u16());
+        let body = bounded(answer).await?;
+        Ok((headers, status, serde_json::from_slice(&body).ok()))
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, NoAnswer> {
@@ -66,17 +99,21 @@ impl BoundedClient {
         if let Some(content_type) = answer.headers().get(http::header::CONTENT_TYPE) {
             kept = kept.header(http::header::CONTENT_TYPE, content_type);
         }
-        let mut body = Vec::new();
-        let mut chunks = answer.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| NoAnswer::Unreachable)?;
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(NoAnswer::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        kept.body(body).map_err(|_| NoAnswer::Unreachable)
+        kept.body(bounded(answer).await?).map_err(|_| NoAnswer::Unreachable)
     }
+}
+
+async fn bounded(answer: reqwest::Response) -> Result<Vec<u8>, NoAnswer> {
+    let mut body = Vec::new();
+    let mut chunks = answer.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| NoAnswer::Unreachable)?;
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(NoAnswer::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 impl<'c> AsyncHttpClient<'c> for BoundedClient {
@@ -95,5 +132,43 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may(issuer: &str, url: &str) -> bool {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        BoundedClient::new(&issuer.parse().unwrap()).unwrap().may_call(&url.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn abuse_20_a_provider_outside_leads_nowhere_inside() {
+        let outside = "https://id.example.com";
+        for url in ["https://keys.example.net/jwks", "https://192.0.2.7/jwks"] {
+            assert!(may(outside, url), "{url}");
+        }
+        for url in [
+            "http://id.example.com/jwks",
+            "https://127.0.0.1/jwks",
+            "https://localhost/jwks",
+            "https://10.0.0.1/jwks",
+            "https://169.254.169.254/latest/meta-data",
+            "https://[::1]/jwks",
+            "https://[::ffff:10.0.0.1]/jwks",
+            "file:///etc/passwd",
+            "ftp://id.example.com/jwks",
+        ] {
+            assert!(!may(outside, url), "{url}");
+        }
+        // Inside, it leads inside, and never to this machine.
+        assert!(
+            may("https://10.0.0.1", "https://10.0.0.1/jwks")
+                && may("https://10.0.0.1", "https://10.0.0.2/jwks")
+        );
+        assert!(!may("https://10.0.0.1", "https://127.0.0.1/jwks"));
+        assert!(!may("https://10.0.0.1", "https://169.254.169.254/"));
     }
 }

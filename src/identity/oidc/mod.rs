@@ -1,8 +1,13 @@
 //! Signing in by an OpenID provider: authorization code flow with PKCE, `state`, `nonce` and the `iss`
 //! response parameter, bound to the browser that began it.
 
+mod again;
+mod check;
 mod claims;
 mod http;
+mod inside;
+mod jws;
+mod logout;
 mod provider;
 #[cfg(test)]
 mod tests;
@@ -13,6 +18,8 @@ use std::{net::IpAddr, time::Duration};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
+pub(super) use again::{AskedAbout, Said};
+pub use check::ProviderFinding;
 pub(crate) use http::is_loopback;
 use provider::{Awaited, Provider};
 
@@ -33,6 +40,7 @@ const PENDING_LIFE: Duration = Duration::from_mins(10);
 /// What the keys room knows the verifier of a pending sign-in and a session's ID token by.
 const VERIFIER: &str = "identity.verifier";
 const ID_TOKEN: &str = "identity.id-token";
+const REFRESH_TOKEN: &str = "identity.refresh-token";
 
 /// All identity providers of the configuration.
 pub(super) struct Providers(Vec<Provider>);
@@ -140,15 +148,6 @@ impl Identity {
         self.providers.0.iter().map(|provider| &provider.config.name)
     }
 
-    /// Whether each provider answers and says sensible things, for `check`.
-    pub async fn check_providers(&self) -> Vec<(Name, Result<()>)> {
-        let mut found = Vec::new();
-        for provider in &self.providers.0 {
-            found.push((provider.config.name.clone(), provider.metadata().await.map(|_| ())));
-        }
-        found
-    }
-
     /// Begins a sign-in at `provider`.
     ///
     /// # Errors
@@ -167,7 +166,7 @@ impl Identity {
         let cookie = new_token(&self.ambient, "");
         let nonce = text_of(&new_token(&self.ambient, ""));
         let state_hash = hash_of(state.expose());
-        let awaited = Awaited { nonce: &nonce, max_age: wish.max_age, acr_values: &wish.acr_values };
+        let awaited = Awaited { nonce: Some(&nonce), max_age: wish.max_age, acr_values: &wish.acr_values };
         let challenge = challenge_of(&text_of(&verifier));
         let url =
             provider.authorize_url(&text_of(&state), &challenge, &awaited, self.sessions.absolute).await?;
@@ -200,8 +199,24 @@ impl Identity {
     /// `sign-in-refused` where the callback is not that of a sign-in which this browser began, or the
     /// provider said no; `identity-provider-fault` where its ID token is not to be believed;
     /// `insufficient-user-authentication` where a step-up did not give what was asked for;
-    /// `person-suspended`, `person-deactivated`.
+    /// `person-suspended`, `person-deactivated`; `rate-limited` for a network whose sign-ins keep failing.
     pub async fn finish_sign_in(
+        &self,
+        provider: &str,
+        callback: Callback,
+        cookie: impl Fn(&str) -> Option<String> + Send,
+        arrival: Arrival,
+    ) -> Result<SignedIn> {
+        let network = arrival.network;
+        self.failures.look(network, self.ambient.now())?;
+        let outcome = self.finish(provider, callback, cookie, arrival).await;
+        if matches!(&outcome, Err(problem) if problem.is(ProblemKind::SignInRefused)) {
+            self.failures.count(network, self.ambient.now());
+        }
+        outcome
+    }
+
+    async fn finish(
         &self,
         provider: &str,
         callback: Callback,
@@ -225,10 +240,14 @@ impl Identity {
         let tokens = provider.exchange(code, verifier).await?;
         let acr_values: Vec<String> = pending.acr_values.split_whitespace().map(str::to_owned).collect();
         let max_age = pending.max_age.map(|age| Duration::from_secs(u64::try_from(age).unwrap_or(0)));
-        let awaited = Awaited { nonce: &pending.nonce, max_age, acr_values: &acr_values };
+        let awaited = Awaited { nonce: Some(&pending.nonce), max_age, acr_values: &acr_values };
         let claims = provider.believe(&tokens, &awaited).await?;
+        provider.check_class(&claims)?;
         let assertion = self.assertion(provider, &claims, &tokens.id_token.to_string())?;
-        let session = self.take_in(assertion, arrival).await?;
+        let refresh = tokens.refresh_token.filter(|_| provider.config.revalidate);
+        let sealed =
+            refresh.map(|token| self.seal_refresh_token(&assertion.issuer, &assertion.subject, &token));
+        let session = self.take_in_with(assertion, arrival, sealed).await?;
         Ok(SignedIn { session, return_to: pending.return_to, cookie_name })
     }
 

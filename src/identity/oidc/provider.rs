@@ -1,10 +1,14 @@
 //! One identity provider: what it says of itself, its keys, and talking to it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use openidconnect::{
     AdditionalProviderMetadata, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, IssuerUrl,
-    OAuth2TokenResponse as _, PkceCodeVerifier, ProviderMetadata, RedirectUrl, RequestTokenError, TokenUrl,
+    OAuth2TokenResponse as _, PkceCodeVerifier, ProviderMetadata, RedirectUrl, RefreshToken,
+    RequestTokenError, TokenUrl,
     core::{
         CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod,
         CoreErrorResponseType, CoreGrantType, CoreIdToken, CoreJsonWebKey, CoreJsonWebKeySet,
@@ -13,10 +17,10 @@ use openidconnect::{
     },
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 use url::Url;
 
 use super::{
+    claims::is_entra,
     http::{BoundedClient, NoAnswer},
     verify::{Disbelief, Expected, verify},
 };
@@ -24,6 +28,14 @@ use crate::base::{Ambient, Problem, ProblemKind, Result, SecretValue, Timestamp,
 
 /// How long what a provider says of itself is believed.
 const DISCOVERY_LIFE: Duration = Duration::from_hours(1);
+/// When it is read anew by itself, so that nobody who signs in waits for it.
+const READ_AGAIN_AFTER: Duration = Duration::from_mins(45);
+/// How long it is believed where the provider does not answer meanwhile.
+const STALE_LIFE: Duration = Duration::from_hours(24);
+/// How often a provider that does not answer is asked for it.
+const TRIED_EVERY: Duration = Duration::from_secs(30);
+/// The scope that brings a refresh token.
+pub(super) const OFFLINE: &str = "offline_access";
 /// How often unknown keys make us look for new ones at most.
 const KEYS_EVERY: Duration = Duration::from_mins(1);
 
@@ -60,11 +72,16 @@ pub(super) struct Provider {
     redirect: Url,
     ambient: Ambient,
     known: Mutex<Known>,
+    /// Who reads it anew.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// What is known of it.
+#[derive(Default)]
 struct Known {
     metadata: Option<(Arc<Metadata>, Timestamp)>,
+    /// When reading it anew last failed.
+    failed: Option<Timestamp>,
     /// When an unknown key last made us look.
     looked: Option<Timestamp>,
 }
@@ -73,11 +90,21 @@ struct Known {
 pub(super) struct Tokens {
     pub(super) id_token: CoreIdToken,
     access_token: SecretValue,
+    /// By which it is asked again.
+    pub(super) refresh_token: Option<SecretValue>,
+}
+
+/// What came of asking again.
+pub(super) enum Renewal {
+    /// The sign-in stands. A new ID token where the provider gave one, and what it is asked by next.
+    Stands(Option<Tokens>, Option<SecretValue>),
+    /// It does not: the provider takes the refresh token no more.
+    Refused,
 }
 
 /// What a sign-in that comes back has to fit.
 pub(super) struct Awaited<'a> {
-    pub(super) nonce: &'a str,
+    pub(super) nonce: Option<&'a str>,
     pub(super) max_age: Option<Duration>,
     pub(super) acr_values: &'a [String],
 }
@@ -97,8 +124,8 @@ impl Provider {
             )
         })?;
         let secret = config.client_secret.as_ref().map(crate::base::config::Credential::read).transpose()?;
-        let known = Mutex::new(Known { metadata: None, looked: None });
-        Ok(Self { config, secret, client, redirect, ambient, known })
+        let (known, turn) = (Mutex::new(Known::default()), tokio::sync::Mutex::new(()));
+        Ok(Self { config, secret, client, redirect, ambient, known, turn })
     }
 
     fn unavailable(&self, why: impl std::fmt::Display) -> Problem {
@@ -120,35 +147,87 @@ impl Provider {
     fn no_answer(&self, why: &NoAnswer) -> Problem {
         match why {
             NoAnswer::Unreachable => self.unavailable(why),
-            NoAnswer::TooLarge | NoAnswer::Forbidden(_) => self.fault(why),
+            NoAnswer::TooLarge | NoAnswer::Forbidden(_) | NoAnswer::Inside(_) => self.fault(why),
         }
     }
 
-    /// What the provider says of itself, an hour old at most.
-    pub(super) async fn metadata(&self) -> Result<Arc<Metadata>> {
-        let mut known = self.known.lock().await;
+    pub(super) fn client(&self) -> &BoundedClient {
+        &self.client
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.ambient.now()
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of it, where that is younger than `age`.
+    fn younger_than(&self, age: Duration) -> Option<Arc<Metadata>> {
         let now = self.ambient.now();
-        if let Some((metadata, read_at)) = &known.metadata
-            && now.since(*read_at) < DISCOVERY_LIFE
-        {
-            return Ok(Arc::clone(metadata));
+        let known = self.known();
+        known
+            .metadata
+            .as_ref()
+            .filter(|(_, at)| now.since(*at) < age)
+            .map(|(metadata, _)| Arc::clone(metadata))
+    }
+
+    /// What the provider says of itself, an hour old at most; a day where it does not answer meanwhile.
+    pub(super) async fn metadata(&self) -> Result<Arc<Metadata>> {
+        if let Some(metadata) = self.younger_than(DISCOVERY_LIFE) {
+            return Ok(metadata);
         }
-        let metadata = Arc::new(self.discover().await?);
-        known.metadata = Some((Arc::clone(&metadata), now));
-        Ok(metadata)
+        let _turn = self.turn.lock().await;
+        if let Some(metadata) = self.younger_than(DISCOVERY_LIFE) {
+            return Ok(metadata);
+        }
+        let now = self.ambient.now();
+        let stale = self.younger_than(STALE_LIFE);
+        let failed_just_now = self.known().failed.is_some_and(|at| now.since(at) < TRIED_EVERY);
+        if let Some(stale) = stale.clone().filter(|_| failed_just_now) {
+            return Ok(stale);
+        }
+        match (self.read_anew().await, stale) {
+            (Err(problem), Some(stale)) if problem.is(ProblemKind::ProviderUnavailable) => Ok(stale),
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Reads it anew before it runs out, where that is near. Somebody who signs in does it else.
+    pub(super) async fn keep_fresh(&self) {
+        let is_old = self.younger_than(READ_AGAIN_AFTER).is_none() && self.younger_than(STALE_LIFE).is_some();
+        let failed = self.known().failed;
+        if !is_old || failed.is_some_and(|at| self.ambient.now().since(at) < TRIED_EVERY) {
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        if let Err(problem) = self.read_anew().await {
+            tracing::warn!(provider = %self.config.name, %problem, "an identity provider could not be read anew");
+        }
     }
 
     /// The same read anew because a key was unknown; nothing where that was done a moment ago.
-    async fn metadata_with_new_keys(&self) -> Result<Option<Arc<Metadata>>> {
-        let mut known = self.known.lock().await;
+    pub(super) async fn metadata_with_new_keys(&self) -> Result<Option<Arc<Metadata>>> {
+        let _turn = self.turn.lock().await;
         let now = self.ambient.now();
-        if known.looked.is_some_and(|looked| now.since(looked) < KEYS_EVERY) {
+        if self.known().looked.is_some_and(|looked| now.since(looked) < KEYS_EVERY) {
             return Ok(None);
         }
-        known.looked = Some(now);
-        let metadata = Arc::new(self.discover().await?);
-        known.metadata = Some((Arc::clone(&metadata), now));
-        Ok(Some(metadata))
+        self.known().looked = Some(now);
+        self.read_anew().await.map(Some)
+    }
+
+    async fn read_anew(&self) -> Result<Arc<Metadata>> {
+        let now = self.ambient.now();
+        let read = self.discover().await.map(Arc::new);
+        let mut known = self.known();
+        match &read {
+            Ok(metadata) => (known.metadata, known.failed) = (Some((Arc::clone(metadata), now)), None),
+            Err(_) => known.failed = Some(now),
+        }
+        read
     }
 
     async fn discover(&self) -> Result<Metadata> {
@@ -185,14 +264,14 @@ impl Provider {
     ) -> Result<Url> {
         let metadata = self.metadata().await?;
         let mut url = metadata.authorization_endpoint().url().clone();
-        let acr_values = if awaited.acr_values.is_empty() { &self.config.acr } else { awaited.acr_values };
+        let acr_values = self.acr_values(awaited);
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.config.client_id)
             .append_pair("redirect_uri", self.redirect.as_str())
             .append_pair("scope", &self.scope())
             .append_pair("state", state)
-            .append_pair("nonce", awaited.nonce)
+            .append_pair("nonce", awaited.nonce.unwrap_or_default())
             .append_pair("code_challenge", challenge)
             .append_pair("code_challenge_method", "S256")
             // Asked for always, because only then a provider has to say when the person signed in.
@@ -200,12 +279,33 @@ impl Provider {
         if !acr_values.is_empty() {
             url.query_pairs_mut().append_pair("acr_values", &acr_values.join(" "));
         }
+        // Where it can be said that a class is needed, and not only liked, it is said: else whoever is signed
+        // in there already comes back as she was.
+        if !awaited.acr_values.is_empty() && metadata.claims_parameter_supported() == Some(true) {
+            let acr = serde_json::json!({ "essential": true, "values": awaited.acr_values });
+            let claims = serde_json::json!({ "id_token": { "acr": acr } });
+            url.query_pairs_mut().append_pair("claims", &claims.to_string());
+        }
+        // OpenID Connect Core 1.0, section 11. Entra gives a refresh token without, and would ask again and
+        // again for a consent that only its administrators may give.
+        if self.config.revalidate && !is_entra(&self.config.issuer) {
+            url.query_pairs_mut().append_pair("prompt", "consent");
+        }
         Ok(url)
+    }
+
+    /// What a step-up asks for, else what every sign-in has to have, else what is merely preferred.
+    fn acr_values<'a>(&'a self, awaited: &Awaited<'a>) -> &'a [String] {
+        let in_order = [awaited.acr_values, &self.config.required_acr, &self.config.acr];
+        in_order.into_iter().find(|values| !values.is_empty()).unwrap_or_default()
     }
 
     fn scope(&self) -> String {
         let mut scopes: Vec<&str> = vec!["openid"];
         scopes.extend(self.config.scopes.iter().map(String::as_str).filter(|scope| *scope != "openid"));
+        if self.config.revalidate && !scopes.contains(&OFFLINE) {
+            scopes.push(OFFLINE);
+        }
         scopes.join(" ")
     }
 
@@ -244,7 +344,33 @@ impl Provider {
         Ok(Tokens {
             id_token: id_token.ok_or_else(|| self.fault("its token endpoint gives no ID token"))?,
             access_token: SecretValue::from(answer.access_token().secret().clone()),
+            refresh_token: answer.refresh_token().map(|token| SecretValue::from(token.secret().clone())),
         })
+    }
+
+    /// Asks again whether a sign-in stands. Only a clear no is one: whatever else goes wrong is an error.
+    pub(super) async fn renew(&self, token: &SecretValue) -> Result<Renewal> {
+        let metadata = self.metadata().await?;
+        let client = self.oauth_client(&metadata)?;
+        let token = RefreshToken::new(token.expose_text().unwrap_or_default().to_owned());
+        let answer = match client.exchange_refresh_token(&token).request_async(&self.client).await {
+            Ok(answer) => answer,
+            Err(RequestTokenError::ServerResponse(said))
+                if *said.error() == CoreErrorResponseType::InvalidGrant =>
+            {
+                return Ok(Renewal::Refused);
+            }
+            Err(RequestTokenError::ServerResponse(said)) => return Err(self.token_refused(said.error())),
+            Err(RequestTokenError::Request(why)) => return Err(self.no_answer(&why)),
+            Err(_) => return Err(self.unavailable("its token endpoint says nothing that can be read")),
+        };
+        let refresh_token = answer.refresh_token().map(|token| SecretValue::from(token.secret().clone()));
+        let tokens = answer.extra_fields().id_token().cloned().map(|id_token| Tokens {
+            id_token,
+            access_token: SecretValue::from(answer.access_token().secret().clone()),
+            refresh_token: None,
+        });
+        Ok(Renewal::Stands(tokens, refresh_token))
     }
 
     fn token_refused(&self, error: &CoreErrorResponseType) -> Problem {
@@ -319,6 +445,24 @@ impl Provider {
             outcome = verify(&tokens.id_token, metadata.jwks(), &expected);
         }
         outcome.map_err(|why| self.disbelieve(&why))
+    }
+
+    /// Refuses a sign-in that is by none of the classes which the configuration wants of every one.
+    pub(super) fn check_class(&self, claims: &serde_json::Map<String, serde_json::Value>) -> Result<()> {
+        let required = &self.config.required_acr;
+        let acr = claims.get("acr").and_then(serde_json::Value::as_str);
+        if required.is_empty() || acr.is_some_and(|acr| required.iter().any(|wanted| wanted == acr)) {
+            return Ok(());
+        }
+        let name = &self.config.name;
+        Err(Problem::new(
+            ProblemKind::SignInRefused,
+            format!("{name} does not say that you signed in by one of {}", required.join(", ")),
+        )
+        .remedy(format!(
+            "Sign in again with your second factor. Where you were not asked for it, whoever runs {name} has to have \
+             it asked for; `required_acr` in the server's configuration says which classes are taken."
+        )))
     }
 
     fn disbelieve(&self, why: &Disbelief) -> Problem {

@@ -68,7 +68,7 @@ fn expected() -> Expected<'static> {
     Expected {
         issuer: ISSUER,
         client_id: "port-control",
-        nonce: NONCE,
+        nonce: Some(NONCE),
         access_token: ACCESS_TOKEN,
         max_age: None,
         acr_values: &[],
@@ -189,6 +189,8 @@ fn provider(issuer: &str) -> ProviderConfig {
         scopes: vec!["openid".to_owned()],
         email_domains: vec!["example.com".to_owned()],
         acr: Vec::new(),
+        required_acr: Vec::new(),
+        revalidate: false,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use openidconnect::{
-    ClaimsVerificationError, ClientId, IssuerUrl, Nonce, SignatureVerificationError,
+    ClaimsVerificationError, ClientId, IssuerUrl, Nonce, NonceVerifier as _, SignatureVerificationError,
     core::{CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKeySet, CoreJwsSigningAlgorithm},
 };
 use ring::digest::{SHA256, SHA512, digest};
@@ -19,10 +19,10 @@ use crate::base::Timestamp;
 /// How far the provider's clock may be from ours.
 pub(super) const SKEW: Duration = Duration::from_mins(1);
 /// How long ago an ID token may have been issued: it comes straight from the token endpoint.
-const FRESH: Duration = Duration::from_mins(10);
+pub(super) const FRESH: Duration = Duration::from_mins(10);
 
 /// What is believed, whatever discovery says: never `none`, never an HMAC.
-const ALGORITHMS: [CoreJwsSigningAlgorithm; 4] = [
+pub(super) const ALGORITHMS: [CoreJwsSigningAlgorithm; 4] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPssSha256,
     CoreJwsSigningAlgorithm::EcdsaP256Sha256,
@@ -33,7 +33,8 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 4] = [
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,
-    pub(super) nonce: &'a str,
+    /// That of the sign-in; nothing where a provider was asked again and no browser was sent there.
+    pub(super) nonce: Option<&'a str>,
     pub(super) access_token: &'a str,
     /// The oldest sign-in that will do, where one was asked for.
     pub(super) max_age: Option<Duration>,
@@ -76,7 +77,11 @@ pub(super) fn verify(
         let in_window = issued <= at(now.after(SKEW)) && issued >= at(now.before(FRESH + SKEW));
         if in_window { Ok(()) } else { Err(String::new()) }
     });
-    token.claims(&verifier, &Nonce::new(expected.nonce.to_owned())).map_err(|error| disbelief(&error))?;
+    let of_this_sign_in = |nonce: Option<&Nonce>| match expected.nonce {
+        None => Ok(()),
+        Some(wanted) => (&Nonce::new(wanted.to_owned())).verify(nonce),
+    };
+    token.claims(&verifier, of_this_sign_in).map_err(|error| disbelief(&error))?;
     let claims = payload(token).ok_or(Disbelief::Wrong("its claims cannot be read"))?;
     check_party(&claims, expected.client_id)?;
     check_access_token(token, &claims, expected.access_token)?;

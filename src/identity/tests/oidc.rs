@@ -27,20 +27,26 @@ use crate::{
 };
 
 /// A provider that says what it is told to.
-struct Liar {
-    issuer: String,
+pub(super) struct Liar {
+    pub(super) issuer: String,
     kid: Mutex<&'static str>,
     published: Mutex<&'static str>,
     /// Claims that take the place of honest ones.
-    lies: Mutex<Value>,
+    pub(super) lies: Mutex<Value>,
     nonce: Mutex<String>,
     /// What the token endpoint answers in place of tokens.
-    instead: Mutex<Option<(u16, String)>>,
+    pub(super) instead: Mutex<Option<(u16, String)>>,
+    /// Whether tokens come with one to ask again by; a number is a part of it.
+    pub(super) refreshes: AtomicUsize,
+    /// What came to the token endpoint last.
+    pub(super) asked: Mutex<String>,
     keys_asked: AtomicUsize,
+    /// Whether it answers with a status of its own trouble.
+    is_away: std::sync::atomic::AtomicBool,
 }
 
 impl Liar {
-    async fn start() -> Arc<Self> {
+    pub(super) async fn start() -> Arc<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let liar = Arc::new(Self {
             issuer: format!("http://{}", listener.local_addr().unwrap()),
@@ -49,7 +55,10 @@ impl Liar {
             lies: Mutex::new(json!({})),
             nonce: Mutex::default(),
             instead: Mutex::default(),
+            refreshes: AtomicUsize::new(0),
+            asked: Mutex::default(),
             keys_asked: AtomicUsize::new(0),
+            is_away: std::sync::atomic::AtomicBool::new(false),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
@@ -64,7 +73,15 @@ impl Liar {
         Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap()
     }
 
-    fn config(&self) -> ProviderConfig {
+    /// A JWT of these claims.
+    pub(super) fn signed(&self, header: &Value, claims: &Value) -> String {
+        let [header, claims] = [header, claims].map(|it| BASE64URL_NOPAD.encode(it.to_string().as_bytes()));
+        let signed = format!("{header}.{claims}");
+        let signature = BASE64URL_NOPAD.encode(Self::key().sign(signed.as_bytes()).as_ref());
+        format!("{signed}.{signature}")
+    }
+
+    pub(super) fn config(&self) -> ProviderConfig {
         ProviderConfig {
             name: "company".parse().unwrap(),
             issuer: self.issuer.clone(),
@@ -75,11 +92,16 @@ impl Liar {
             scopes: Vec::new(),
             email_domains: vec!["example.com".to_owned()],
             acr: Vec::new(),
+            required_acr: Vec::new(),
+            revalidate: false,
         }
     }
 }
 
-async fn discovery(State(liar): State<Arc<Liar>>) -> Json<Value> {
+async fn discovery(State(liar): State<Arc<Liar>>) -> Response {
+    if liar.is_away.load(Ordering::SeqCst) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let at = |path: &str| format!("{}/{path}", liar.issuer);
     Json(json!({
         "issuer": liar.issuer, "authorization_endpoint": at("authorize"), "token_endpoint": at("token"),
@@ -88,6 +110,7 @@ async fn discovery(State(liar): State<Arc<Liar>>) -> Json<Value> {
         "id_token_signing_alg_values_supported": ["none", "HS256", "EdDSA"],
         "authorization_response_iss_parameter_supported": true,
     }))
+    .into_response()
 }
 
 async fn jwks(State(liar): State<Arc<Liar>>) -> Json<Value> {
@@ -97,7 +120,8 @@ async fn jwks(State(liar): State<Arc<Liar>>) -> Json<Value> {
     Json(json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": kid, "x": x }] }))
 }
 
-async fn token(State(liar): State<Arc<Liar>>) -> Response {
+async fn token(State(liar): State<Arc<Liar>>, body: String) -> Response {
+    *liar.asked.lock().unwrap() = body;
     if let Some((status, body)) = liar.instead.lock().unwrap().clone() {
         let status = StatusCode::from_u16(status).unwrap();
         return (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
@@ -110,16 +134,18 @@ async fn token(State(liar): State<Arc<Liar>>) -> Response {
     for (claim, lie) in liar.lies.lock().unwrap().as_object().unwrap() {
         claims[claim] = lie.clone();
     }
-    let header = json!({ "alg": "EdDSA", "kid": *liar.kid.lock().unwrap() });
-    let [header, claims] = [header, claims].map(|it| BASE64URL_NOPAD.encode(it.to_string().as_bytes()));
-    let signed = format!("{header}.{claims}");
-    let signature = BASE64URL_NOPAD.encode(Liar::key().sign(signed.as_bytes()).as_ref());
-    let id_token = format!("{signed}.{signature}");
-    Json(json!({ "access_token": "at", "token_type": "Bearer", "id_token": id_token })).into_response()
+    let id_token = liar.signed(&json!({ "alg": "EdDSA", "kid": *liar.kid.lock().unwrap() }), &claims);
+    let mut answer = json!({ "access_token": "at", "token_type": "Bearer", "id_token": id_token });
+    let number = liar.refreshes.load(Ordering::SeqCst);
+    if number > 0 {
+        liar.refreshes.store(number + 1, Ordering::SeqCst);
+        answer["refresh_token"] = json!(format!("refresh-{number}"));
+    }
+    Json(answer).into_response()
 }
 
 /// A house and its provider.
-async fn house() -> (Bench, Arc<Liar>) {
+pub(super) async fn house() -> (Bench, Arc<Liar>) {
     let liar = Liar::start().await;
     (Bench::new(vec![liar.config()]).await, liar)
 }
@@ -144,7 +170,7 @@ async fn finish(bench: &Bench, begun: &BegunSignIn, callback: Callback) -> Resul
     bench.identity.finish_sign_in("company", callback, cookie, arrival()).await
 }
 
-async fn attempt(bench: &Bench, liar: &Liar) -> Result<SignedIn> {
+pub(super) async fn attempt(bench: &Bench, liar: &Liar) -> Result<SignedIn> {
     let (begun, callback) = begin(bench, liar, SignInWish::default()).await;
     finish(bench, &begun, callback).await
 }
@@ -272,4 +298,49 @@ async fn abuse_20_no_provider_is_spoken_to_in_clear_text_beyond_loopback() {
     let ambient = Bench::new(Vec::new()).await.ambient;
     let provider = crate::identity::oidc::Providers::new(vec![config], &redirect, &ambient);
     assert!(provider.err().unwrap().is(ProblemKind::InvalidConfiguration));
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_believed_for_a_day_and_read_anew_before_that_is_noticed() {
+    let (bench, liar) = house().await;
+    attempt(&bench, &liar).await.unwrap();
+    assert_eq!(liar.keys_asked.load(Ordering::SeqCst), 1);
+    bench.clock.advance(Duration::from_mins(46));
+    bench.identity.read_providers_anew().await;
+    assert_eq!(liar.keys_asked.load(Ordering::SeqCst), 2, "nobody who signs in waits for that");
+    bench.identity.read_providers_anew().await;
+    assert_eq!(liar.keys_asked.load(Ordering::SeqCst), 2);
+    liar.is_away.store(true, Ordering::SeqCst);
+    bench.clock.advance(Duration::from_hours(2));
+    assert!(bench.identity.begin_sign_in("company", SignInWish::default(), None).await.is_ok());
+    bench.clock.advance(Duration::from_hours(23));
+    let problem = bench.identity.begin_sign_in("company", SignInWish::default(), None).await.unwrap_err();
+    assert!(problem.is(ProblemKind::ProviderUnavailable), "{problem:?}");
+}
+
+#[tokio::test]
+async fn a_sign_in_by_none_of_the_required_classes_is_refused() {
+    let liar = Liar::start().await;
+    let mut config = liar.config();
+    config.required_acr = vec!["mfa".to_owned()];
+    let bench = Bench::new(vec![config]).await;
+    let asked = bench.identity.begin_sign_in("company", SignInWish::default(), None).await.unwrap().url;
+    assert!(asked.query_pairs().any(|(name, value)| name == "acr_values" && value == "mfa"), "{asked}");
+    for acr in [json!(null), json!("pwd"), json!(["mfa"])] {
+        *liar.lies.lock().unwrap() = json!({ "acr": acr });
+        refused(attempt(&bench, &liar).await, ProblemKind::SignInRefused);
+    }
+    nobody_joined(&bench).await;
+    *liar.lies.lock().unwrap() = json!({ "acr": "mfa" });
+    attempt(&bench, &liar).await.unwrap();
+}
+
+#[tokio::test]
+async fn abuse_04_a_token_without_a_subject_is_nobodys() {
+    let (bench, liar) = house().await;
+    for subject in [json!(""), json!("s".repeat(256))] {
+        *liar.lies.lock().unwrap() = json!({ "sub": subject });
+        refused(attempt(&bench, &liar).await, ProblemKind::ProviderFault);
+    }
+    nobody_joined(&bench).await;
 }

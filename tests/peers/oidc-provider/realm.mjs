@@ -38,7 +38,8 @@ export class Realm {
         openid: ['sub', 'acr', 'amr'],
         profile: ['name', 'preferred_username'],
         email: ['email', 'email_verified'],
-        groups: ['groups'],
+        // The last two are how Entra says that it has left groups out.
+        groups: ['groups', '_claim_names', 'hasgroups'],
         auth_time: null,
         iss: null,
         sid: null,
@@ -62,6 +63,8 @@ export class Realm {
         policy: interactionPolicy.base(),
         url: (_context, interaction) => `/${this.kept.name}/interaction/${interaction.uid}`,
       },
+      // A refresh token is good once: whoever uses one again has stolen it, or lost the one after it.
+      rotateRefreshToken: true,
       findAccount: (_context, id) => this.account(id),
       loadExistingGrant,
       ttl: {
