@@ -43,7 +43,7 @@ pub(super) struct StandingRow {
 /// Reads a person's status and memberships; the same in a unit and outside of one.
 pub(super) fn standing_query(person: PersonId) -> Query {
     sql("SELECT p.status, p.facts, m.source, m.group_id, m.asserted_at FROM people p \
-         LEFT JOIN memberships m ON m.person = p.id WHERE p.id = $1")
+         LEFT JOIN memberships_of_now m ON m.person = p.id WHERE p.id = $1")
     .bind(person)
 }
 
@@ -136,7 +136,7 @@ pub async fn approvers(
     let since = now.before(oldest_fact(scope, at));
     let mut found: Vec<Approver> = Vec::new();
     for group in declared.groups.values().filter(|group| by_request.approvers.contains(&group.name)) {
-        let people = sql("SELECT p.id, p.display_name FROM memberships m JOIN people p ON p.id = m.person \
+        let people = sql("SELECT p.id, p.display_name FROM memberships_of_now m JOIN people p ON p.id = m.person \
              WHERE m.source = $1 AND m.group_id = $2 AND m.asserted_at >= $3 AND p.status = 'active' AND p.id <> $4")
         .bind(&group.provider)
         .bind(&group.id)

@@ -56,7 +56,7 @@ fn refuse_foreign_navigation(site: Option<&str>) -> Result<()> {
 }
 
 /// The bearer token; a header that is there and is none is refused rather than passed over.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = all.next() else { return Ok(None) };
     let unreadable = || {

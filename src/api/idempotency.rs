@@ -44,7 +44,11 @@ const LONGEST_ATTEMPT: Duration = Duration::from_mins(1);
 const SWEPT_EVERY: Duration = Duration::from_mins(10);
 /// Answers that hold values are never kept, so each asking is one: the header is passed over. Asking
 /// twice changes nothing but that it is recorded twice.
-const NEVER_KEPT: &[&str] = &["/api/v1/applications/{application}/environments/{environment}/run"];
+const NEVER_KEPT: &[&str] = &[
+    "/api/v1/applications/{application}/environments/{environment}/run",
+    "/api/v1/scim-connections",
+    "/api/v1/scim-connections/{connection}/rotate",
+];
 
 /// Answers that hold values are never kept, and asking twice would make twice: that it was done is remembered,
 /// and what was told is not.

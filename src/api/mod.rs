@@ -26,6 +26,8 @@ mod refusal;
 pub mod requests;
 pub mod rotation;
 mod router;
+mod scim;
+pub mod scim_connections;
 pub mod secrets;
 mod serve;
 mod trace;
@@ -57,7 +59,7 @@ use crate::{
     base::{Ambient, Config},
     broker::Broker,
     catalog::Catalog,
-    identity::Identity,
+    identity::{Identity, scim::Scim},
     keys::Keys,
     revocation::Revocation,
     secrets::{Leases, Secrets},
@@ -70,6 +72,8 @@ pub struct App {
     pub gate: Gate,
     /// People and sessions.
     pub identity: Identity,
+    /// What identity providers say by their connections.
+    pub scim: Scim,
     /// What files declare.
     pub catalog: Catalog,
     /// Requests, approvals and grants.

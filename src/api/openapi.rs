@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     App, audit, catalog, deliveries, grants, idempotency, identity, leases, leavers, requests, rotation,
-    secrets, version,
+    scim_connections, secrets, version,
 };
 use crate::base::ProblemKind;
 
@@ -44,6 +44,7 @@ pub(super) fn endpoints() -> OpenApiRouter<Arc<App>> {
         .merge(leases::routes())
         .merge(leavers::routes())
         .merge(rotation::list::route())
+        .merge(scim_connections::routes())
         .merge(deliveries::routes());
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", all).merge(audit::routes())
 }

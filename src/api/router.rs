@@ -21,7 +21,7 @@ use super::{
     App, Json, Limits, backchannel, health, host,
     idempotency::{self, Keeper},
     limits::{self, Places},
-    metrics, openapi, refusal, trace,
+    metrics, openapi, refusal, scim, trace,
 };
 use crate::{
     base::{Problem, ProblemKind},
@@ -49,6 +49,7 @@ pub fn router_within(app: Arc<App>, limits: Limits) -> Router {
         .merge(backchannel::routes())
         .merge(health::routes())
         .merge(metrics::routes())
+        .merge(scim::routes())
         .fallback(async || Problem::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || {
             Problem::new(ProblemKind::MethodNotAllowed, "this address does not take this method")

@@ -9,7 +9,7 @@ use super::{
     },
 };
 use crate::{
-    base::{EnvironmentRef, LeaseRef, Name, Problem, Result, SecretRef, config::AdministratorGroup},
+    base::{EnvironmentRef, LeaseRef, Name, Problem, Result, SecretRef, config::AdministratorGroup, fits},
     policy::{EnvironmentFacts, TrustScope},
 };
 
@@ -243,19 +243,6 @@ impl Namespace {
         self.teams.contains(team)
             && (self.secret_names.is_empty() || self.secret_names.iter().any(|glob| fits(glob, secret)))
     }
-}
-
-/// Whether `text` fits `pattern`, in which `*` stands for any text.
-pub(super) fn fits(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let tail = parts.pop().unwrap_or_default();
-    for part in parts {
-        let Some(found) = text.find(part) else { return false };
-        text = &text[found + part.len()..];
-    }
-    text.ends_with(tail)
 }
 
 pub(super) fn listed<T: ToString>(names: impl IntoIterator<Item = T>) -> String {

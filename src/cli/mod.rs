@@ -28,6 +28,7 @@ mod plan;
 mod request;
 mod rotation;
 mod run;
+mod scim;
 mod secret;
 mod session;
 mod settings;
@@ -93,6 +94,8 @@ enum Command {
     #[command(subcommand)]
     Lease(lease::Command),
     #[command(subcommand)]
+    Scim(scim::Command),
+    #[command(subcommand)]
     Leaver(leaver::Command),
     #[command(subcommand)]
     Rotation(rotation::Command),
@@ -137,6 +140,7 @@ impl Command {
             Self::Person(it) => it.run(context).await,
             Self::Session(it) => it.run(context).await,
             Self::Lease(it) => it.run(context).await,
+            Self::Scim(it) => it.run(context).await,
             Self::Leaver(it) => it.run(context).await,
             Self::Rotation(it) => it.run(context).await,
             Self::Delivery(it) => it.run(context).await,

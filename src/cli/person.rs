@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::{Context, DONE, Table, output::note, printable};
 use crate::{
     base::Result,
-    client::{Person, PersonAct},
+    client::{Person, PersonAct, Unlinked},
 };
 
 /// People.
@@ -15,6 +15,9 @@ pub enum Command {
     List {
         /// A piece of a name or address.
         query: Option<String>,
+        /// Those whom a connection provisioned and no account is known for, so that they cannot sign in.
+        #[arg(long, conflicts_with = "query")]
+        unlinked: bool,
     },
     /// Show one.
     Show {
@@ -44,7 +47,12 @@ pub struct Act {
 impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         match self {
-            Self::List { query } => {
+            Self::List { unlinked: true, .. } => {
+                let people = context.client()?.unlinked_people().await?;
+                context.output.show(&people, |people| unlinked(people))?;
+                Ok(DONE)
+            }
+            Self::List { query, .. } => {
                 let people = context.client()?.people(query.as_deref()).await?;
                 context.output.show(&people, |people| table(people))?;
                 Ok(DONE)
@@ -77,6 +85,12 @@ impl Act {
         }
         Ok(DONE)
     }
+}
+
+fn unlinked(people: &[Unlinked]) -> Table {
+    Table::new(&["CONNECTION", "USER NAME", "EXTERNAL ID", "WHAT TO DO"]).with(people.iter().map(|it| {
+        vec![it.connection.as_str(), &it.user_name, it.external_id.as_deref().unwrap_or("-"), &it.remedy]
+    }))
 }
 
 fn table(people: &[Person]) -> Table {

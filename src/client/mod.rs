@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod catalog;
+mod connections;
 mod deliveries;
 mod device;
 mod events;
@@ -23,6 +24,10 @@ mod transport;
 pub use access::{Access, AccessLine};
 pub use audit::{AuditExport, AuditPage};
 pub use catalog::{Application, ApplicationEnvironment, Applied, Apply};
+pub use connections::{
+    ConnectionChecked, ConnectionDetails, ConnectionGroup, ConnectionLine, ConnectionToken, NewConnection,
+    Refused, Retired, Unlinked,
+};
 pub use deliveries::Delivery;
 pub use device::{Device, DeviceSignedIn};
 pub use events::Events;

@@ -216,7 +216,7 @@ impl Identity {
         let rows: Vec<MembershipRow> = self
             .database
             .fetch_all(
-                sql("SELECT source, group_id, asserted_at FROM memberships WHERE person = $1 \
+                sql("SELECT source, group_id, asserted_at FROM memberships_of_now WHERE person = $1 \
                      ORDER BY source, group_id")
                 .bind(person),
             )

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     audit::{Authority, Draft, Unit, Work},
     base::{
-        Name, Problem, Result, Timestamp,
+        Name, Problem, ProblemKind, Result, Timestamp,
         config::SessionConfig,
         ids::{PersonId, SessionId},
     },
@@ -136,7 +136,13 @@ impl Unit for TakeIn {
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
         self.lift(work).await?;
         let person = match self.account(work).await? {
-            None => self.join(work).await?,
+            None => {
+                if let Err(problem) = self.check_not_provisioned(work).await? {
+                    work.record(Draft::refused("session.began").with("denial", "not-provisioned"));
+                    return Ok(Err(problem));
+                }
+                self.join(work).await?
+            }
             Some((person, status)) => {
                 if let Err(problem) = may_act(status) {
                     work.record(refusal(person, &problem));
@@ -203,6 +209,26 @@ impl TakeIn {
                 .with("provider", self.assertion.provider.as_str()),
         );
         Ok(())
+    }
+
+    /// Where a connection is declared to know everybody, whoever it does not have is nobody here.
+    async fn check_not_provisioned(&self, work: &mut Work<'_>) -> Result<Result<()>> {
+        let connection: Option<(String,)> = work
+            .fetch_optional(
+                sql("SELECT name FROM scim_connections WHERE issuer = $1 AND authoritative \
+                     AND disabled_at IS NULL ORDER BY name LIMIT 1")
+                .bind(&self.assertion.issuer),
+            )
+            .await?;
+        Ok(connection.map_or(Ok(()), |(name,)| {
+            Err(Problem::new(
+                ProblemKind::SignInRefused,
+                format!(
+                    "you are not provisioned here: the connection '{name}' says who is, and does not know you"
+                ),
+            )
+            .remedy("Ask whoever runs your identity provider to assign you to this application."))
+        }))
     }
 
     /// Nobody prepared anything: the person begins here.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::{Expiry, Gate, GateParts, Requests, RowsOfNow},
+    access::{DeclaredProtected, Expiry, Gate, GateParts, Requests, RowsOfNow},
     api::App,
     audit::{
         Log, PinFile, Signer,
@@ -19,7 +19,10 @@ use crate::{
     },
     broker::{self, Broker, Surroundings},
     catalog::Catalog,
-    identity::{self, Identity},
+    identity::{
+        self, Identity,
+        scim::{Scim, ScimParts},
+    },
     keys::{Keys, MasterKey},
     notify::{Outbox, Sender, Webhook},
     policy::{OwnServices, Policies, ServicePermits},
@@ -105,6 +108,17 @@ impl Server {
             policies: Arc::clone(&policies),
             ambient: ambient.clone(),
         });
+        let scim = Scim::new(ScimParts {
+            database: database.clone(),
+            log: log.clone(),
+            ambient: ambient.clone(),
+            policies: Arc::clone(&policies),
+            removals: identity.removals().clone(),
+            outbox: outbox.clone(),
+            providers: config.providers.clone(),
+            public_url: config.public_url.clone(),
+            protected: Arc::new(DeclaredProtected::new(catalog.clone())),
+        });
         let vault = vault(&config.engine, &ambient)?;
         let secrets = Secrets::new(secrets::Parts {
             database: database.clone(),
@@ -170,6 +184,7 @@ impl Server {
         let app = App {
             gate,
             identity,
+            scim,
             catalog,
             requests,
             revocation,

@@ -46,6 +46,7 @@ pub const UNRECORDED: &[&str] = &[
     "pending_logins",
     "pending_sign_ins",
     "refresh_tokens",
+    "scim_refusals",
 ];
 
 /// Which database it is.

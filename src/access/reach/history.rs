@@ -33,6 +33,7 @@ pub const ACTIONS: &[&str] = &[
     "grant.began",
     "grant.ended",
     "log.recovered",
+    "connection.heard",
 ];
 
 /// What the entries so far come to.
@@ -57,6 +58,10 @@ impl History {
         if entry.action == "catalog.applied" {
             return self.applied(entry);
         }
+        if entry.action == "connection.heard" {
+            self.heard(entry);
+            return Ok(());
+        }
         if entry.action == "log.recovered" {
             self.people.values_mut().for_each(Somebody::recovered);
             return Ok(());
@@ -71,6 +76,13 @@ impl History {
                 Ok(())
             }
         }
+    }
+
+    /// What a connection said of groups before, it says still.
+    fn heard(&mut self, entry: &Entry) {
+        let by = said(entry, "provider");
+        let groups = self.people.values_mut().flat_map(|somebody| &mut somebody.groups);
+        groups.filter(|it| by == Some(it.source.as_str())).for_each(|it| it.asserted_at = entry.time);
     }
 
     fn of(&mut self, whom: PersonId, entry: &Entry) -> Result<()> {

@@ -70,7 +70,7 @@ async fn fill(
 ) -> Result<()> {
     let within = |text: &'static str| -> Query { sql(text).bind(&range.0).bind(&range.1) };
     let groups = within(
-        "SELECT person, source, group_id, asserted_at FROM memberships WHERE person > $1 AND person <= $2 \
+        "SELECT person, source, group_id, asserted_at FROM memberships_of_now WHERE person > $1 AND person <= $2 \
          ORDER BY person, source, group_id",
     );
     for row in database.fetch_all::<MembershipRow>(groups).await? {

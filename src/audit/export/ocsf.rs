@@ -58,6 +58,13 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "grant.ended" | "lease.ending" | "lease.ended" | "lease.not-issued" => {
             (Class::UserAccessManagement, REVOKE)
         }
+        "connection.created" | "connection.token-made" | "scim.user-created" | "scim.group-created" => {
+            (Entity, CREATE)
+        }
+        "connection.disabled" | "connection.tokens-ended" => (Entity, DISABLE),
+        "connection.heard" | "scim.refused" | "scim.unlinked-deactivated" => (Entity, OTHER),
+        "person.linked" | "scim.user-changed" | "scim.group-changed" => (Entity, UPDATE),
+        "scim.user-deleted" | "scim.group-deleted" => (Entity, DELETE),
         "person.joined" | "leaver.opened" | "rotation.opened" => (Entity, CREATE),
         "person.suspended" | "removal.held" => (Entity, SUSPEND),
         "person.resumed" => (Entity, RESUME),
@@ -107,7 +114,8 @@ fn wanted(right: Action) -> (Class, u16) {
     match right {
         A::SignIn | A::SignInCli => (Class::Authentication, LOGON),
         A::EndOwnSession | A::SignOut => (Class::Authentication, LOGOFF),
-        A::ManagePeople => (Class::EntityManagement, UPDATE),
+        A::ManagePeople | A::ManageConnections | A::Provision => (Class::EntityManagement, UPDATE),
+        A::Deprovision => (Class::EntityManagement, DELETE),
         A::Request => (Class::ApiActivity, CREATE),
         A::Lease => (Class::UserAccessManagement, ASSIGN),
         A::EndOwnLease => (Class::UserAccessManagement, REVOKE),

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::base::{Problem, ProblemKind, Result, config::ProviderConfig};
+use crate::{
+    base::{Problem, ProblemKind, Result, config::ProviderConfig},
+    identity::display::{LONGEST_NAME, owned_address, shown},
+};
 
 /// How many groups are taken at most.
 const MOST_GROUPS: usize = 1000;
-/// Longest name of a group, or of a person, in characters.
-const LONGEST_NAME: usize = 256;
 /// Issuers on these hosts are Microsoft Entra's.
 const ENTRA_HOSTS: [&str; 3] =
     ["login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"];
@@ -56,7 +57,7 @@ fn subject(claims: &Map<String, Value>, config: &ProviderConfig) -> Result<Strin
 }
 
 /// Whether this is an issuer of Microsoft Entra.
-pub(super) fn is_entra(issuer: &str) -> bool {
+pub(in crate::identity) fn is_entra(issuer: &str) -> bool {
     entra_tenant(issuer).is_some()
 }
 
@@ -77,13 +78,7 @@ fn email(claims: &Map<String, Value>, config: &ProviderConfig) -> Option<String>
         }
         text(claims, "email")?
     };
-    let address = address.to_lowercase();
-    let (local, domain) = address.rsplit_once('@')?;
-    let may_speak = config.email_domains.iter().any(|own| own.eq_ignore_ascii_case(domain));
-    let plain = address.len() <= 254
-        && !local.is_empty()
-        && address.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"' | ',' | ';'));
-    (may_speak && plain).then_some(address)
+    owned_address(address, &config.email_domains)
 }
 
 /// All groups. A provider that says that it has left some out has said nothing: neither "none" nor "as
@@ -121,13 +116,4 @@ fn groups(claims: &Map<String, Value>, config: &ProviderConfig) -> Result<BTreeS
         return Err(fault(config, "sends more groups than are taken, or one without a proper name"));
     }
     Ok(said.into_iter().collect())
-}
-
-/// A name without what could disturb a terminal or a page: control characters and marks that turn the
-/// direction of writing.
-fn shown(name: &str) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let kept: String = name.chars().filter(|c| !c.is_control() && !turns(*c)).take(LONGEST_NAME).collect();
-    kept.trim().to_owned()
 }

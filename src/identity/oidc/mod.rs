@@ -23,6 +23,8 @@ pub use check::ProviderFinding;
 pub(crate) use http::is_loopback;
 use provider::{Awaited, Provider};
 
+pub(super) use claims::is_entra;
+
 use super::{
     Arrival, Assertion, Identity, NewSession,
     token::{challenge_of, hash_of, new_token},
