@@ -10,6 +10,7 @@ mod peers;
 mod programs;
 mod races;
 mod rules;
+mod scim;
 mod story;
 mod support;
 mod web;
@@ -31,6 +32,7 @@ const MODULES: &[Trials] = &[
     programs::trials,
     races::trials,
     rules::trials,
+    scim::trials,
     story::trials,
     support::trials,
     web::trials,

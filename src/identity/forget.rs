@@ -57,6 +57,10 @@ impl Unit for ForgetPerson {
             "DELETE FROM last_seen WHERE session IN (SELECT id FROM sessions WHERE person = $1)",
             "DELETE FROM refresh_tokens WHERE session IN (SELECT id FROM sessions WHERE person = $1)",
             "DELETE FROM sessions WHERE person = $1",
+            "DELETE FROM scim_emails WHERE user_id IN (SELECT id FROM scim_users WHERE person = $1)",
+            "DELETE FROM scim_members WHERE user_id IN (SELECT id FROM scim_users WHERE person = $1)",
+            "UPDATE scim_users SET deleted_at = COALESCE(deleted_at, changed_at), body = '{}', user_name = '', \
+             user_name_key = '', external_id = NULL, display_key = NULL WHERE person = $1",
             "DELETE FROM memberships WHERE person = $1",
             "DELETE FROM accounts WHERE person = $1",
         ] {

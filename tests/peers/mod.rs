@@ -15,6 +15,7 @@ mod postgres;
 mod private;
 mod process;
 mod s3;
+mod scim_tester;
 
 use std::{
     collections::hash_map::RandomState,
@@ -33,6 +34,7 @@ pub use openbao::{AppRole, Mount, OpenBao};
 pub use postgres::{Postgres, TestDatabase};
 pub use private::{Peer, Private};
 pub use s3::{S3, archive_in};
+pub use scim_tester::ScimTester;
 
 /// The servers that were started for this run; `None` is one that was left out.
 #[derive(Clone)]
@@ -42,6 +44,7 @@ pub struct Peers {
     pub kubernetes: Option<Kubernetes>,
     pub oidc_provider: Option<OidcProvider>,
     pub s3: Option<S3>,
+    pub scim_tester: Option<ScimTester>,
 }
 
 impl Peers {
@@ -53,6 +56,7 @@ impl Peers {
             kubernetes: Kubernetes::from_env().expect("the cluster's certificate can be read"),
             oidc_provider: OidcProvider::from_env(),
             s3: S3::from_env(),
+            scim_tester: ScimTester::from_env(),
         }
     }
 }

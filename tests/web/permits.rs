@@ -110,7 +110,8 @@ async fn sweep(given: Given, public_log: bool) -> Result<()> {
     lists_name_routes_that_are_there(&all)?;
     ensure!(all.len() > 60, "only {} routes were found", all.len());
     let mut wrong = Vec::new();
-    for route in all.iter().filter(|route| !route.is_public()) {
+    connections_alone(&furnished, &all, [&suspended, &deactivated]).await?;
+    for route in all.iter().filter(|route| !route.is_public() && !route.is_of_a_connection()) {
         let open = route.is_of_the_log() && public_log;
         let stranger = furnished.house.sign_in("stranger", &["nobody-knows-this-group"]).await?;
         let answers = [
@@ -132,6 +133,22 @@ async fn sweep(given: Given, public_log: bool) -> Result<()> {
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     nobody_did_anything(&furnished.house).await
+}
+
+/// What connections call answers to no person, whoever she is, and says so as its standard has it.
+async fn connections_alone(furnished: &Furnished, all: &[Route], gone: [&Person; 2]) -> Result<()> {
+    let callers = [None, Some(&furnished.dana), Some(gone[0]), Some(gone[1])];
+    let mut seen = 0;
+    for route in all.iter().filter(|route| route.is_of_a_connection()) {
+        seen += 1;
+        for caller in callers {
+            let answer = furnished.call(route, caller).await?;
+            let is_scim = answer.header("content-type") == "application/scim+json";
+            ensure!(answer.status == 401 && is_scim, "{route}: {} {}", answer.status, answer.text);
+        }
+    }
+    ensure!(seen > 15, "only {seen} routes of connections were found");
+    Ok(())
 }
 
 /// Everybody is answered; of what witnesses cosigned, that there are none here.

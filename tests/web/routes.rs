@@ -41,6 +41,11 @@ impl Route {
         self.is_in(public::ROUTES) || self.is_in(public::PAGES)
     }
 
+    /// Whether connections call it, by tokens of their own, and nobody else.
+    pub fn is_of_a_connection(&self) -> bool {
+        self.path.starts_with("/scim/v2/")
+    }
+
     /// Whether anybody may call it where the log is public.
     pub fn is_of_the_log(&self) -> bool {
         self.is_in(public::LOG)
@@ -155,6 +160,8 @@ impl Example {
                 },
             ),
             ("provider", "dev"),
+            ("connection", "okta"),
+            ("*rest", "nothing"),
             ("lease", "lea_00000000000000000000000000000000"),
             ("hold", "hld_00000000000000000000000000000000"),
             ("level", "0"),
@@ -179,7 +186,7 @@ pub fn body(path: &str) -> Value {
         "apply" | "plan" => json!({ "documents": [] }),
         "versions" => json!({ "encoding": "utf8", "value": "hunter2-value" }),
         "rollback" => json!({ "to": 1 }),
-        "suspend" | "resume" | "deactivate" | "sign-out" | "forget" | "release" => {
+        "suspend" | "resume" | "deactivate" | "sign-out" | "forget" | "release" | "disable" => {
             json!({ "reason": "a test" })
         }
         "leases" => json!({ "at": "reports/sandbox/reader" }),
@@ -193,6 +200,7 @@ pub fn body(path: &str) -> Value {
         "step-ups" => {
             json!({ "challenge": "c".repeat(43), "port": 50_000, "state": "s".repeat(22), "max_age": 60 })
         }
+        "scim-connections" => json!({ "name": "okta", "provider": "dev", "link": "externalId=sub" }),
         "holds" => json!({ "person": "all", "reason": "a test" }),
         _ => json!({}),
     }

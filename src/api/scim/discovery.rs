@@ -69,3 +69,8 @@ pub(super) async fn schema(
 ) -> Result<ScimJson, Problem> {
     one(all_schemas(&base(&app, &speaker)), &id)
 }
+
+/// Nothing is there, and that is said as SCIM has it.
+pub(super) async fn nothing(Connected(_): Connected) -> Problem {
+    Problem::not_found("there is nothing at this address")
+}

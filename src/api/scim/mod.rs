@@ -17,7 +17,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware::from_fn,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 
 use super::App;
@@ -46,6 +46,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/scim/v2/{connection}/ResourceTypes/{id}", get(discovery::resource_type))
         .route("/scim/v2/{connection}/Schemas", get(discovery::schemas))
         .route("/scim/v2/{connection}/Schemas/{id}", get(discovery::schema))
+        .route("/scim/v2/{connection}/{*rest}", any(discovery::nothing))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(from_fn(answer::errors))
 }

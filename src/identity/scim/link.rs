@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Connection, Said, refuse};
 use crate::{
     audit::{Draft, Work},
-    base::{Result, ids::PersonId},
+    base::{Problem, Result, ids::PersonId},
     identity::{
         caller::stored_id,
         display::{owned_address, shown},
@@ -147,32 +147,22 @@ pub(super) async fn move_account(
     work: &mut Work<'_>,
     connection: &Connection,
     person: PersonId,
-    before: &str,
     now: &str,
 ) -> Result<()> {
-    let attribute = connection.link.attribute();
-    let used: Option<(String,)> = work
-        .fetch_optional(
-            sql("SELECT id FROM sessions WHERE person = $1 AND issuer = $2 AND subject = $3")
+    let accounts: Vec<(String,)> = work
+        .fetch_all(
+            sql("SELECT subject FROM accounts WHERE person = $1 AND issuer = $2")
                 .bind(person)
-                .bind(&connection.issuer)
-                .bind(before),
+                .bind(&connection.issuer),
         )
         .await?;
-    let taken = by_account(work, &connection.issuer, now).await?;
-    let elsewhere: Option<(String,)> = work
-        .fetch_optional(
-            sql("SELECT id FROM scim_users WHERE person = $1 AND connection <> $2 AND deleted_at IS NULL")
-                .bind(person)
-                .bind(&connection.name),
-        )
-        .await?;
-    if used.is_some() || taken.is_some() || elsewhere.is_some() {
-        return Err(refuse(
-            "mutability",
-            format!("{attribute} links this person with her sign-ins, and cannot become another"),
-        )
-        .remedy("Delete her and provision whoever is meant anew."));
+    if accounts.iter().any(|(subject,)| subject == now) {
+        return Ok(());
+    }
+    let is_free = by_account(work, &connection.issuer, now).await?.is_none();
+    let [(before,)] = accounts.as_slice() else { return Err(fixed(connection)) };
+    if !is_free || !is_unused(work, connection, person, before).await? {
+        return Err(fixed(connection));
     }
     work.execute(
         sql("UPDATE accounts SET subject = $3 WHERE issuer = $1 AND subject = $2")
@@ -183,6 +173,40 @@ pub(super) async fn move_account(
     .await?;
     work.record(Draft::act("person.linked").subject(person).with("provider", connection.name.as_str()));
     Ok(())
+}
+
+fn fixed(connection: &Connection) -> Problem {
+    let attribute = connection.link.attribute();
+    refuse(
+        "mutability",
+        format!("{attribute} links this person with her sign-ins, and cannot become another"),
+    )
+    .remedy("Delete her and provision whoever is meant anew.")
+}
+
+/// Whether nobody has signed in by an account, and no other connection has its person.
+async fn is_unused(
+    work: &mut Work<'_>,
+    connection: &Connection,
+    person: PersonId,
+    subject: &str,
+) -> Result<bool> {
+    let used: Option<(String,)> = work
+        .fetch_optional(
+            sql("SELECT id FROM sessions WHERE person = $1 AND issuer = $2 AND subject = $3")
+                .bind(person)
+                .bind(&connection.issuer)
+                .bind(subject),
+        )
+        .await?;
+    let elsewhere: Option<(String,)> = work
+        .fetch_optional(
+            sql("SELECT id FROM scim_users WHERE person = $1 AND connection <> $2 AND deleted_at IS NULL")
+                .bind(person)
+                .bind(&connection.name),
+        )
+        .await?;
+    Ok(used.is_none() && elsewhere.is_none())
 }
 
 /// Writes what a person is called; for display only.

@@ -7,15 +7,17 @@
 //! nothing else.
 
 mod connection;
-mod filter;
+pub mod filter;
 mod groups;
 mod link;
 mod manage;
-mod patch;
+pub mod patch;
 mod query;
 mod refusals;
 mod render;
-mod schema;
+pub mod schema;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::{future::Future, net::IpAddr, sync::Arc};

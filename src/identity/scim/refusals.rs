@@ -169,13 +169,13 @@ impl Unit for Note {
             .bind(KEPT),
         )
         .await?;
-        work.record(
-            Draft::refused("scim.refused")
-                .resource(format!("connection/{}", self.connection.name))
-                .with("operation", self.operation)
-                .with("what", self.resource.as_str())
-                .with("denial", self.detail.as_str()),
-        );
+        let draft = Draft::refused("scim.refused")
+            .resource(format!("connection/{}", self.connection.name))
+            .with("operation", self.operation)
+            .with("denial", self.detail.as_str());
+        // A name of somebody who is nobody here yet could not be forgotten in the log.
+        let is_new = self.operation.starts_with("POST");
+        work.record(if is_new { draft } else { draft.with("what", self.resource.as_str()) });
         if self.is_told {
             let told = serde_json::json!({
                 "connection": self.connection.name, "operation": self.operation,

@@ -56,6 +56,8 @@ pub struct Attribute {
     pub case_exact: bool,
     required: bool,
     unique: bool,
+    /// The only values that it has, where these are few.
+    values: &'static [&'static str],
     about: &'static str,
 }
 
@@ -68,6 +70,7 @@ const fn of(name: &'static str, holds: Holds, about: &'static str) -> Attribute 
         case_exact: false,
         required: false,
         unique: false,
+        values: &[],
         about,
     }
 }
@@ -127,8 +130,11 @@ const MEMBER: &[Attribute] = &[
         writable: Writable::Once,
         ..of("$ref", Holds::Reference(&["User"]), "The member's address here.")
     },
-    Attribute { writable: Writable::Never, ..text("display", "The member's name, for display.") },
-    Attribute { writable: Writable::Once, ..text("type", "Always 'User': groups are no members here.") },
+    Attribute {
+        writable: Writable::Once,
+        values: &["User"],
+        ..text("type", "Always 'User': groups are no members here.")
+    },
 ];
 
 /// What every resource has beside its own.
@@ -149,7 +155,8 @@ const PERSON: &[Attribute] = &[
     text("preferredLanguage", "Her languages."),
     text("locale", "How dates and numbers are written for her."),
     text("timezone", "Where she lives, by the clock."),
-    of("active", Holds::Bool, "Whether anything works for her."),
+    // It cannot be removed, and so it is required; who leaves it out says true of somebody new.
+    Attribute { required: true, ..of("active", Holds::Bool, "Whether anything works for her.") },
     list("emails", VALUED, "E-mail addresses; for display only, they never join people."),
     list("phoneNumbers", VALUED, "Telephone numbers."),
     list("addresses", ADDRESS, "Addresses."),
@@ -383,6 +390,9 @@ impl Attribute {
         } else if !matches!(self.holds, Holds::Bool) {
             it["caseExact"] = (self.case_exact || references.is_some()).into();
             it["uniqueness"] = if self.unique { "server" } else { "none" }.into();
+        }
+        if !self.values.is_empty() {
+            it["canonicalValues"] = json!(self.values);
         }
         if let Some(to) = references {
             it["referenceTypes"] = json!(to);

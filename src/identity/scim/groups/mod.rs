@@ -186,8 +186,7 @@ impl Scim {
         }
         let ids: Vec<String> = groups.iter().map(|it| it.id.clone()).collect();
         let text = format!(
-            "SELECT m.group_id, m.user_id, u.user_name FROM scim_members m \
-             JOIN scim_users u ON u.id = m.user_id WHERE m.group_id IN {} ORDER BY m.group_id, m.user_id",
+            "SELECT group_id, user_id FROM scim_members WHERE group_id IN {} ORDER BY group_id, user_id",
             placeholders(1, ids.len())
         );
         let rows: Vec<MemberRow> =

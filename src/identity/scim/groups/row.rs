@@ -33,7 +33,6 @@ pub(in crate::identity::scim) struct GroupRow {
 pub(in crate::identity::scim) struct MemberRow {
     pub(in crate::identity::scim) group_id: String,
     user_id: String,
-    user_name: String,
 }
 
 /// One that is not gone.
@@ -67,11 +66,9 @@ impl GroupRow {
             body.insert("externalId".to_owned(), id.as_str().into());
         }
         if !members.is_empty() {
-            let members = members.iter().map(|it| {
-                json!({
-                    "value": it.user_id, "display": it.user_name, "type": "User", "$ref": address(&it.user_id),
-                })
-            });
+            let members = members
+                .iter()
+                .map(|it| json!({ "value": it.user_id, "type": "User", "$ref": address(&it.user_id) }));
             body.insert("members".to_owned(), members.collect());
         }
         let meta = Meta {

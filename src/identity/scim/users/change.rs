@@ -167,14 +167,11 @@ impl ChangeUser {
             standing.status = linked.map(|it| it.status);
             return Ok(());
         };
-        match (link.subject(before), link.subject(body)) {
-            (Some(before), Some(now)) if before != now => {
-                link::move_account(work, &self.connection, person, &before, &now).await
+        match link.subject(body) {
+            Some(now) if link.subject(before).as_ref() != Some(&now) => {
+                link::move_account(work, &self.connection, person, &now).await
             }
-            (Some(_), None) => Err(refuse(
-                "mutability",
-                format!("{} links this person with her sign-ins, and cannot be taken away", link.attribute()),
-            )),
+            // Whoever is linked stays so: nobody loses her account by what is left out.
             _ => Ok(()),
         }
     }

@@ -19,7 +19,7 @@ use crate::{
 
 /// Every column of a person, with her status here.
 pub(in crate::identity::scim) const COLUMNS: &str =
-    "u.id, u.person, u.user_name_key, u.active, u.body, u.version, u.created_at, u.changed_at, p.status";
+    "u.id, u.person, u.active, u.body, u.version, u.created_at, u.changed_at, p.status";
 
 /// The rows that these are columns of.
 pub(in crate::identity::scim) const FROM: &str = "FROM scim_users u LEFT JOIN people p ON p.id = u.person";
@@ -29,7 +29,6 @@ pub(in crate::identity::scim) const FROM: &str = "FROM scim_users u LEFT JOIN pe
 pub(in crate::identity::scim) struct UserRow {
     pub(in crate::identity::scim) id: String,
     pub(in crate::identity::scim) person: Option<String>,
-    pub(in crate::identity::scim) user_name_key: String,
     /// As the connection said last.
     pub(in crate::identity::scim) active: bool,
     body: String,

@@ -1,0 +1,287 @@
+//! Cases 4 and 6 to 12, 27: each fails safely.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+use port_control::store::sql;
+use reqwest::Method;
+use serde_json::json;
+
+use super::wire::{GROUP, PATCH, USER, Wire, id, is_error};
+use crate::{
+    peers::Peers,
+    support::{Given, on_each_database},
+    web::house::send,
+};
+
+/// All of them.
+pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
+    [
+        on_each_database(peers, "scim::abuse_4_an_absent_external_id_links_nobody", absent_external_id),
+        on_each_database(peers, "scim::abuse_6_a_recycled_user_name_inherits_nothing", recycled_user_name),
+        on_each_database(peers, "scim::abuse_7_an_address_of_a_foreign_domain", foreign_domain),
+        on_each_database(peers, "scim::abuse_8_a_change_of_address_takes_nobody_over", change_of_address),
+        on_each_database(peers, "scim::abuse_9_a_group_by_the_name_of_a_privileged_one", privileged_name),
+        on_each_database(peers, "scim::abuse_10_put_and_post_bring_nobody_back", put_and_post),
+        on_each_database(peers, "scim::abuse_11_what_cannot_be_done_is_refused_and_told", refused_and_told),
+        on_each_database(peers, "scim::abuse_12_a_removal_empties_no_group", empties_no_group),
+        on_each_database(peers, "scim::abuse_14_signing_in_creates_nobody", creates_nobody),
+        on_each_database(
+            peers,
+            "scim::abuse_15_a_connection_takes_no_last_administrator",
+            last_administrator,
+        ),
+        on_each_database(peers, "scim::abuse_27_a_token_is_good_for_one_connection", one_connection),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+async fn absent_external_id(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    let mut ids = Vec::new();
+    for (name, external) in [("one", json!(null)), ("two", json!("")), ("three", json!(null))] {
+        let body = json!({ "schemas": [USER], "userName": name, "externalId": external });
+        ids.push(id(&wire.post("/Users", &body).await?.done()?)?);
+    }
+    let people: Vec<(Option<String>,)> = wire.house.all(sql("SELECT person FROM scim_users")).await?;
+    ensure!(people.iter().all(|(person,)| person.is_none()), "{people:?}");
+    let unlinked = wire.house.get(&wire.ada, "/api/v1/scim-connections/okta/unlinked").await?.done()?;
+    ensure!(unlinked["items"].as_array().is_some_and(|all| all.len() == 3), "{unlinked}");
+    // Once it is said, she is linked with whoever that is, and with nobody by an address.
+    let session = wire.house.sign_in("one", &[]).await?;
+    let said = json!([{ "op": "add", "path": "externalId", "value": "one" }]);
+    wire.patch(&format!("/Users/{}", ids[0]), said).await?.done()?;
+    let people: Vec<(Option<String>,)> =
+        wire.house.all(sql("SELECT person FROM scim_users WHERE id = $1").bind(&ids[0])).await?;
+    ensure!(people[0].0 == Some(session.id.to_string()), "{people:?}");
+    // Taking away somebody whom nobody here is known for is told.
+    wire.delete(&format!("/Users/{}", ids[1])).await?;
+    wire.is_told("scim.unlinked-deactivated").await?;
+    wire.house.close().await
+}
+
+async fn recycled_user_name(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    let lena = wire.person("lena").await?;
+    wire.group("builders", &[&lena]).await?;
+    let before = wire.house.sign_in("lena", &["engineering"]).await?;
+    ensure!(wire.delete(&format!("/Users/{lena}")).await?.status == 204);
+    ensure!(wire.status("lena").await? == "deactivated");
+    let body =
+        json!({ "schemas": [USER], "userName": "lena@example.com", "externalId": "lena-2", "active": true });
+    wire.post("/Users", &body).await?.done()?;
+    let after = wire.house.sign_in("lena-2", &[]).await?;
+    ensure!(before.id != after.id, "one person");
+    let groups: Vec<(String,)> =
+        wire.house.all(sql("SELECT group_id FROM memberships WHERE person = $1").bind(after.id)).await?;
+    ensure!(groups.is_empty(), "{groups:?}");
+    ensure!(wire.status("lena").await? == "deactivated", "the one before came back");
+    wire.house.close().await
+}
+
+async fn foreign_domain(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    let body = json!({
+        "schemas": [USER], "userName": "mallory", "externalId": "mallory",
+        "emails": [{ "value": "ceo@victim.example", "primary": true }, { "value": "mallory@example.com" }],
+    });
+    wire.post("/Users", &body).await?.done()?;
+    let shown: Vec<(String,)> = wire
+        .house
+        .all(sql(
+            "SELECT p.email FROM people p JOIN accounts a ON a.person = p.id WHERE a.subject = 'mallory'",
+        ))
+        .await?;
+    ensure!(shown == [("mallory@example.com".to_owned(),)], "{shown:?}");
+    wire.house.close().await
+}
+
+async fn change_of_address(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    let omar = wire.house.sign_in("omar", &["leads"]).await?;
+    let mallory = wire.person("mallory").await?;
+    let path = format!("/Users/{mallory}");
+    let said = json!([
+        { "op": "replace", "path": "emails[type eq \"work\"].value", "value": "omar@example.com" },
+        { "op": "replace", "path": "userName", "value": "omar@example.com" },
+    ]);
+    wire.patch(&path, said).await?.done()?;
+    let people: Vec<(String,)> =
+        wire.house.all(sql("SELECT person FROM scim_users WHERE id = $1").bind(&mallory)).await?;
+    ensure!(people[0].0 != omar.id.to_string(), "she became Omar");
+    // What links her cannot become his either, nor anything at all once she has signed in.
+    let said = json!([{ "op": "replace", "path": "externalId", "value": "omar" }]);
+    is_error(&wire.patch(&path, said).await?, 400, Some("mutability"))?;
+    wire.house.sign_in("mallory", &[]).await?;
+    let said = json!([{ "op": "replace", "path": "externalId", "value": "somebody" }]);
+    is_error(&wire.patch(&path, said).await?, 400, Some("mutability"))?;
+    let body = json!({ "schemas": [USER], "userName": "second", "externalId": "mallory" });
+    is_error(&wire.post("/Users", &body).await?, 409, Some("uniqueness"))?;
+    wire.house.close().await
+}
+
+/// The example declares groups of the provider `dev`; a group of a connection is another, whatever its name.
+async fn privileged_name(given: Given) -> Result<()> {
+    let wire = Wire::open_with(&given, json!({ "groups": ["eng-*", "it", "leads"] })).await?;
+    let mallory = wire.person("mallory").await?;
+    wire.group("it", &[&mallory]).await?;
+    let session = wire.house.sign_in("mallory", &[]).await?;
+    wire.house.get(&session, "/api/v1/scim-connections").await?.is_problem(403, "denied")?;
+    // A name and an id that another group has is no way into it.
+    let first = wire.group("leads", &[]).await?;
+    let body = json!({ "schemas": [GROUP], "displayName": "eng-1", "externalId": first });
+    is_error(&wire.post("/Groups", &body).await?, 409, Some("uniqueness"))?;
+    let body = json!({ "schemas": [GROUP], "displayName": "eng-1", "externalId": "leads" });
+    is_error(&wire.post("/Groups", &body).await?, 409, Some("uniqueness"))?;
+    let body = json!({ "schemas": [GROUP], "displayName": "eng-1" });
+    let other = id(&wire.post("/Groups", &body).await?.done()?)?;
+    let said = json!([{ "op": "replace", "path": "externalId", "value": "leads" },
+                      { "op": "add", "path": "members", "value": [{ "value": mallory }] }]);
+    ensure!(wire.patch(&format!("/Groups/{other}"), said).await?.status == 204);
+    let groups: Vec<(String,)> = wire
+        .house
+        .all(
+            sql("SELECT group_id FROM memberships WHERE person = $1 AND source = 'okta' ORDER BY group_id")
+                .bind(session.id),
+        )
+        .await?;
+    ensure!(groups.iter().all(|(it,)| it == "it" || *it == other), "{groups:?}");
+    // Beyond its patterns it writes nothing.
+    let body = json!({ "schemas": [GROUP], "displayName": "finance" });
+    is_error(&wire.post("/Groups", &body).await?, 403, None)?;
+    wire.house.close().await
+}
+
+async fn put_and_post(given: Given) -> Result<()> {
+    let wire = Wire::open_with(&given, json!({ "may_reactivate": false })).await?;
+    let lena = wire.person("lena").await?;
+    let path = format!("/Users/{lena}");
+    let said = json!([{ "op": "replace", "value": { "active": false } }]);
+    wire.patch(&path, said).await?.done()?;
+    let silent = json!({ "schemas": [USER], "userName": "lena@example.com", "externalId": "lena" });
+    let after = wire.put(&path, &silent).await?.done()?;
+    ensure!(after["active"] == false && wire.status("lena").await? == "deactivated", "{after}");
+    let loud =
+        json!({ "schemas": [USER], "userName": "lena@example.com", "externalId": "lena", "active": true });
+    is_error(&wire.put(&path, &loud).await?, 409, None)?;
+    ensure!(wire.delete(&path).await?.status == 204);
+    is_error(&wire.post("/Users", &loud).await?, 409, None)?;
+    let again = wire.post("/Users", &silent).await?.done()?;
+    ensure!(again["active"] == false && wire.status("lena").await? == "deactivated", "{again}");
+    // A connection that may does not undo what somebody else did.
+    wire.connect("other", json!({ "may_reactivate": true })).await?;
+    let omar = wire.person("omar").await?;
+    let reason = json!({ "reason": "a test" });
+    let session = wire.house.sign_in("omar", &[]).await?;
+    wire.house.post(&wire.ada, &format!("/api/v1/people/{}/suspend", session.id), &reason).await?.done()?;
+    let said = json!([{ "op": "replace", "path": "active", "value": true }]);
+    is_error(&wire.patch(&format!("/Users/{omar}"), said).await?, 409, None)?;
+    ensure!(wire.status("omar").await? == "suspended");
+    wire.house.close().await
+}
+
+/// Nothing about who works here or who is in a group is passed over with a success.
+async fn refused_and_told(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    let lena = wire.person("lena").await?;
+    let group = wire.group("builders", &[&lena]).await?;
+    let (user, team) = (format!("/Users/{lena}"), format!("/Groups/{group}"));
+    for value in [json!("maybe"), json!(0), json!({ "no": 1 })] {
+        let said = json!([{ "op": "Replace", "path": "active", "value": value }]);
+        is_error(&wire.patch(&user, said).await?, 400, Some("invalidValue"))?;
+    }
+    let said = json!([{ "op": "remove", "path": "active" }]);
+    is_error(&wire.patch(&user, said).await?, 400, Some("mutability"))?;
+    let body =
+        json!({ "schemas": [PATCH], "Operations": [{ "op": "replace", "value": { "active": false } }] });
+    let stale = wire.ask_with(Method::PATCH, &user, Some(&body), &[("if-match", "W/\"77\"")]).await?;
+    is_error(&stale, 412, None)?;
+    let said = json!([{ "op": "add", "path": "members", "value": [{ "value": "nobody" }] }]);
+    is_error(&wire.patch(&team, said).await?, 400, Some("invalidValue"))?;
+    let said = json!([{ "op": "add", "path": "members", "value": [{ "value": lena, "type": "Group" }] }]);
+    is_error(&wire.patch(&team, said).await?, 400, Some("invalidValue"))?;
+    let said = json!([{ "op": "replace", "path": "members[value eq \"x\"].display", "value": "y" }]);
+    is_error(&wire.patch(&team, said).await?, 400, Some("mutability"))?;
+    let refused = wire.refused().await?;
+    ensure!(refused.len() >= 6, "{refused:?}");
+    ensure!(wire.entries("scim.refused").await? >= 6);
+    wire.is_told("scim.refused").await?;
+    // The same once more is counted, and not told again.
+    let entries = wire.entries("scim.refused").await?;
+    let said = json!([{ "op": "remove", "path": "active" }]);
+    is_error(&wire.patch(&user, said).await?, 400, Some("mutability"))?;
+    ensure!(wire.entries("scim.refused").await? == entries);
+    // And what can be done is done, however it is spelt.
+    let said = json!([{ "op": "Replace", "path": "Active", "value": "False" }]);
+    ensure!(wire.patch(&user, said).await?.done()?["active"] == false);
+    ensure!(wire.status("lena").await? == "deactivated");
+    wire.house.close().await
+}
+
+async fn empties_no_group(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    let (dana, omar) = (wire.person("dana").await?, wire.person("omar").await?);
+    let group = wire.group("builders", &[&dana, &omar]).await?;
+    let path = format!("/Groups/{group}");
+    for value in [json!([{ "value": dana }]), json!([]), json!({ "value": "nobody" }), json!("nobody")] {
+        let said = json!([{ "op": "Remove", "path": "members", "value": value }]);
+        ensure!(wire.patch(&path, said).await?.status == 204);
+    }
+    ensure!(wire.members(&group).await? == [omar]);
+    wire.house.close().await
+}
+
+/// Where a connection is declared to know everybody, just-in-time sign-in makes nobody.
+async fn creates_nobody(given: Given) -> Result<()> {
+    let wire = Wire::open_with(&given, json!({ "authoritative": true })).await?;
+    let refused = wire.house.sign_in("stranger", &["it"]).await;
+    ensure!(refused.is_err_and(|it| it.to_string().contains("not provisioned")), "a stranger came in");
+    wire.person("dana").await?;
+    wire.house.sign_in("dana", &[]).await?;
+    let lena = wire.person("lena").await?;
+    wire.delete(&format!("/Users/{lena}")).await?;
+    ensure!(wire.house.sign_in("lena", &[]).await.is_err(), "a leaver came in");
+    wire.house.close().await
+}
+
+async fn last_administrator(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    let ada = wire.person("ada").await?;
+    let path = format!("/Users/{ada}");
+    let said = json!([{ "op": "replace", "value": { "active": false } }]);
+    is_error(&wire.patch(&path, said).await?, 409, None)?;
+    is_error(&wire.delete(&path).await?, 409, None)?;
+    ensure!(wire.status("ada").await? == "active");
+    wire.house.get(&wire.ada, "/api/v1/scim-connections").await?.done()?;
+    wire.is_told("removal.refused").await?;
+    wire.house.close().await
+}
+
+async fn one_connection(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    let dana = wire.person("dana").await?;
+    let other = wire.connect("other", json!({})).await?;
+    let foreign = |path: String, token: String| {
+        let request = wire.house.request(Method::GET, &path).bearer_auth(token);
+        send(request)
+    };
+    let answer = foreign(format!("/scim/v2/okta/Users/{dana}"), other.clone()).await?;
+    is_error(&answer, 401, None)?;
+    let answer = foreign(format!("/scim/v2/other/Users/{dana}"), other.clone()).await?;
+    is_error(&answer, 404, None)?;
+    let listed = foreign("/scim/v2/other/Users".to_owned(), other.clone()).await?.done()?;
+    ensure!(listed["totalResults"] == 0, "{listed}");
+    for token in [wire.ada.token.clone(), "pcs_nonsense".to_owned()] {
+        is_error(&foreign("/scim/v2/okta/Users".to_owned(), token).await?, 401, None)?;
+    }
+    let body = json!({ "schemas": [GROUP], "displayName": "x", "members": [{ "value": dana }] });
+    let request = wire.house.request(Method::POST, "/scim/v2/other/Groups").bearer_auth(&other).json(&body);
+    is_error(&send(request).await?, 400, Some("invalidValue"))?;
+    // And it is no session: nothing of the API answers to it.
+    let whoami = foreign("/api/v1/whoami".to_owned(), wire.token.clone()).await?;
+    ensure!(whoami.status == 401, "{}", whoami.text);
+    wire.house.close().await
+}

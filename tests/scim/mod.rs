@@ -1,0 +1,32 @@
+//! The service provider of SCIM, asked as identity providers do.
+
+mod abuse;
+mod connections;
+mod entra;
+mod filters;
+mod okta;
+mod side_by_side;
+mod tester;
+mod wire;
+
+use std::sync::Arc;
+
+use libtest_mimic::Trial;
+
+use crate::peers::Peers;
+
+/// All of them.
+pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
+    [
+        abuse::trials(peers),
+        connections::trials(peers),
+        entra::trials(peers),
+        filters::trials(peers),
+        okta::trials(peers),
+        side_by_side::trials(peers),
+        tester::trials(peers),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
