@@ -162,8 +162,12 @@ async fn size_of(work: &mut Work<'_>) -> Result<i64> {
 
 async fn end_everything(work: &mut Work<'_>) -> Result<Recovered> {
     let now = work.now();
-    for text in ["DELETE FROM pending_logins", "DELETE FROM pending_sign_ins", "DELETE FROM recovery_rights"]
-    {
+    for text in [
+        "DELETE FROM pending_logins",
+        "DELETE FROM pending_sign_ins",
+        "DELETE FROM device_logins",
+        "DELETE FROM recovery_rights",
+    ] {
         work.execute(sql(text)).await?;
     }
     let ended = |text: &'static str| -> Query { sql(text).bind(now).bind(BECAUSE) };

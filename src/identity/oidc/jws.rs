@@ -65,3 +65,56 @@ fn is_meant(key: &CoreJsonWebKey, header: &Header) -> bool {
     };
     by_id && signs && of_type && for_algorithm
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
+    use serde_json::json;
+
+    use super::*;
+
+    fn key() -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap()
+    }
+
+    fn keys() -> CoreJsonWebKeySet {
+        let x = BASE64URL_NOPAD.encode(key().public_key().as_ref());
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": "k1", "x": x });
+        serde_json::from_value(json!({ "keys": [jwk] })).unwrap()
+    }
+
+    fn token() -> String {
+        let encode = |value: Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+        let header = encode(json!({ "alg": "EdDSA", "kid": "k1", "typ": "logout+jwt" }));
+        let signed = format!("{header}.{}", encode(json!({ "iss": "https://idp.example.com", "jti": "j" })));
+        let signature = BASE64URL_NOPAD.encode(key().sign(signed.as_bytes()).as_ref());
+        format!("{signed}.{signature}")
+    }
+
+    #[test]
+    fn what_was_signed_is_read() {
+        let read = signed(&token(), &keys()).unwrap();
+        assert_eq!((read.typ.as_deref(), &read.claims["jti"]), (Some("logout+jwt"), &json!("j")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_is_believed_that_nobody_signed(text in "\\PC{0,200}", parts in prop::collection::vec("[A-Za-z0-9_-]{0,60}", 0..5)) {
+            prop_assert!(signed(&text, &keys()).is_err());
+            prop_assert!(signed(&parts.join("."), &keys()).is_err());
+        }
+
+        #[test]
+        fn abuse_21_no_change_of_a_token_is_believed(at in any::<prop::sample::Index>(), put in "[A-Za-z0-9_.-]?") {
+            let honest = token();
+            let at = at.index(honest.len());
+            let mut changed = honest.clone();
+            changed.replace_range(at..=at, &put);
+            prop_assume!(changed != honest);
+            prop_assert!(signed(&changed, &keys()).is_err());
+        }
+    }
+}

@@ -16,7 +16,7 @@ use crate::{
     base::{Problem, ProblemKind, Result, Timestamp, config::ProviderConfig},
     identity::{Identity, caller::stored_id, sessions::end_one, token::hash_of},
     policy::{Action, Permit, Resource, Service},
-    store::{Query, sql},
+    store::{Query, StoreError, sql},
 };
 
 /// The event that makes a token one of logout (section 2.4).
@@ -146,7 +146,12 @@ impl Identity {
             // Nobody came from it, or they have left: there is nothing to record but that it was taken.
             Err(problem) if problem.is(ProblemKind::NotFound) => {
                 let taken = taken(&name, &said, self.ambient.now());
-                self.database.write_unrecorded("logout_tokens", taken).await.map_err(|_| again())?;
+                self.database.write_unrecorded("logout_tokens", taken).await.map_err(
+                    |error| match error {
+                        StoreError::Duplicate => again(),
+                        other => other.into(),
+                    },
+                )?;
                 Ok(0)
             }
             Err(problem) if problem.is(ProblemKind::AlreadyExists) => Err(again()),

@@ -326,7 +326,7 @@ async fn a_sign_in_by_none_of_the_required_classes_is_refused() {
     let bench = Bench::new(vec![config]).await;
     let asked = bench.identity.begin_sign_in("company", SignInWish::default(), None).await.unwrap().url;
     assert!(asked.query_pairs().any(|(name, value)| name == "acr_values" && value == "mfa"), "{asked}");
-    for acr in [json!(null), json!("pwd"), json!(["mfa"])] {
+    for acr in [json!(null), json!("pwd"), json!("mfa ")] {
         *liar.lies.lock().unwrap() = json!({ "acr": acr });
         refused(attempt(&bench, &liar).await, ProblemKind::SignInRefused);
     }
