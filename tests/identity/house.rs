@@ -27,7 +27,6 @@ use crate::{
 pub struct House {
     pub web: house::House,
     pub realm: Realm,
-    pub client: Client,
     given: Given,
 }
 
@@ -72,7 +71,7 @@ impl House {
             config.providers = vec![provider];
         })
         .await?;
-        let house = Self { web, realm, client, given };
+        let house = Self { web, realm, given };
         house.declare("").await?;
         Ok(house)
     }

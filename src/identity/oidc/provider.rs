@@ -276,15 +276,15 @@ impl Provider {
             .append_pair("code_challenge_method", "S256")
             // Asked for always, because only then a provider has to say when the person signed in.
             .append_pair("max_age", &awaited.max_age.unwrap_or(oldest).as_secs().to_string());
-        if !acr_values.is_empty() {
-            url.query_pairs_mut().append_pair("acr_values", &acr_values.join(" "));
-        }
-        // Where it can be said that a class is needed, and not only liked, it is said: else whoever is signed
-        // in there already comes back as she was.
-        if !awaited.acr_values.is_empty() && metadata.claims_parameter_supported() == Some(true) {
+        // Where it can be said that a class is needed, and not only liked, it is said so, and in one way alone
+        // (OpenID Connect Core 1.0, section 5.5.1.1): else whoever is signed in there comes back as she was.
+        let is_needed = !awaited.acr_values.is_empty() && metadata.claims_parameter_supported() == Some(true);
+        if is_needed {
             let acr = serde_json::json!({ "essential": true, "values": awaited.acr_values });
             let claims = serde_json::json!({ "id_token": { "acr": acr } });
             url.query_pairs_mut().append_pair("claims", &claims.to_string());
+        } else if !acr_values.is_empty() {
+            url.query_pairs_mut().append_pair("acr_values", &acr_values.join(" "));
         }
         // OpenID Connect Core 1.0, section 11. Entra gives a refresh token without, and would ask again and
         // again for a consent that only its administrators may give.

@@ -31,7 +31,9 @@ export class Realm {
     return {
       adapter: this.store.adapter,
       jwks: { keys: this.kept.keys },
-      cookies: { keys: [this.kept.cookieKey] },
+      // A sign-out that is posted holds its token in no address; this one takes GET alone unless told so.
+      enableHttpPostMethods: true,
+      cookies: { keys: [this.kept.cookieKey], long: { sameSite: 'none' } },
       pkce: { required: () => true },
       claims: {
         // Elsewhere these two come unasked.
