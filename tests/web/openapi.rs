@@ -30,13 +30,8 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
 }
 
 /// What is routed by hand and is no page: probes, the document itself, and what follows standards of its own.
-const NOT_DESCRIBED: &[&str] = &[
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/api/v1/openapi.json",
-    "/sign-in/{provider}/backchannel-logout",
-];
+const NOT_DESCRIBED: &[&str] =
+    &["/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/sign-in/{provider}/backchannel-logout"];
 
 fn openapi_describes_every_route() -> Result<()> {
     let by_hand: Vec<String> = routes::by_hand()?

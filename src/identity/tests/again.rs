@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use serde_json::json;
 
 use super::{
-    bench::Bench,
+    bench::{Bench, START},
     oidc::{Liar, attempt},
 };
 use crate::{base::ProblemKind, identity::SignedIn, store::sql};
@@ -46,6 +46,7 @@ async fn a_sign_in_that_is_used_is_confirmed_and_one_that_is_not_is_left_alone()
     assert_eq!(bench.entries().await.last().unwrap(), "session.confirmed");
     bench.clock.advance(Duration::from_mins(5));
     assert_eq!(bench.identity.ask_again().await.unwrap(), 0, "nobody has used it since");
+    *liar.lies.lock().unwrap() = json!({ "iat": START / 1000 + 900, "exp": START / 1000 + 1200 });
     later(&bench, &signed_in).await;
     assert_eq!(bench.identity.ask_again().await.unwrap(), 1);
     assert!(
