@@ -1,16 +1,17 @@
-//! The one way to a permit for people: gathers the facts of now and asks policy.
+//! The one way to a permit for people and workloads: gathers the facts of now and asks policy.
 
 use std::{future::Future, sync::Arc};
 
 use super::{
     facts::{gather, teams_of},
     grants::{Grant, grants_of},
+    workload::{self, WorkloadStanding},
 };
 use crate::{
     audit::Log,
     base::{Ambient, Name, Problem, ProblemKind, Result},
     catalog::Catalog,
-    identity::{Caller, Identity},
+    identity::{AnyCaller, Caller, Identity, WorkloadCaller},
     policy::{Action, DenialReason, Facts, Permit, PersonFacts, Policies, Resource, ScopeStanding},
     store::Database,
 };
@@ -34,7 +35,7 @@ pub struct GateParts {
     pub ambient: Ambient,
 }
 
-/// Where people get their permits. Cheap to clone.
+/// Where people and workloads get their permits. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate(Arc<GateParts>);
 
@@ -61,18 +62,28 @@ impl Gate {
     /// # Errors
     /// The denial, with its reason and remedy, once it is recorded; `not-recorded` where it cannot be;
     /// `unauthenticated` where the session has ended.
-    pub async fn authorize(&self, caller: &Caller, action: Action, resource: Resource) -> Result<Permit> {
-        let facts = Facts::Person(self.facts(caller).await?);
+    pub async fn authorize(
+        &self,
+        caller: impl Into<AnyCaller>,
+        action: Action,
+        resource: Resource,
+    ) -> Result<Permit> {
+        let caller = caller.into();
+        let facts = self.facts_of(&caller).await?;
         let denial = match self.0.policies.decide(&facts, action, resource.clone()) {
             Ok(permit) => return Ok(permit),
             Err(denial) => denial,
         };
         // What is only too old may be true still: her provider is asked before she is sent there.
         let is_old = matches!(denial.reason(), DenialReason::FactsTooOld | DenialReason::NotConfirmed);
-        if !is_old || !self.0.identity.confirm_now(caller.session).await {
+        let is_confirmed = match &caller {
+            AnyCaller::Person(caller) if is_old => self.0.identity.confirm_now(caller.session).await,
+            _ => false,
+        };
+        if !is_confirmed {
             return Err(self.0.log.deny(*denial).await);
         }
-        let facts = Facts::Person(self.facts(caller).await?);
+        let facts = self.facts_of(&caller).await?;
         match self.0.policies.decide(&facts, action, resource) {
             Ok(permit) => Ok(permit),
             Err(denial) => Err(self.0.log.deny(*denial).await),
@@ -85,7 +96,7 @@ impl Gate {
     /// As [`Self::authorize`]; what `act` answers; `facts-changed` where facts moved three times over.
     pub async fn act<T, Acting, Done>(
         &self,
-        caller: &Caller,
+        caller: impl Into<AnyCaller>,
         action: Action,
         resource: Resource,
         act: Acting,
@@ -94,9 +105,10 @@ impl Gate {
         Acting: Fn(Permit) -> Done,
         Done: Future<Output = Result<T>>,
     {
+        let caller = caller.into();
         let mut decisions = 1;
         loop {
-            let permit = self.authorize(caller, action, resource.clone()).await?;
+            let permit = self.authorize(&caller, action, resource.clone()).await?;
             match act(permit).await {
                 Err(problem) if problem.is(ProblemKind::FactsChanged) && decisions < DECISIONS => {
                     decisions += 1;
@@ -113,12 +125,12 @@ impl Gate {
     /// `unauthenticated` where the session has ended; else a problem of the database.
     pub async fn allowed<T>(
         &self,
-        caller: &Caller,
+        caller: impl Into<AnyCaller>,
         action: Action,
         items: Vec<T>,
         resource: impl Fn(&T) -> Result<Resource>,
     ) -> Result<Vec<T>> {
-        let facts = Facts::Person(self.facts(caller).await?);
+        let facts = self.facts_of(&caller.into()).await?;
         let mut allowed = Vec::with_capacity(items.len());
         for item in items {
             if self.0.policies.decide(&facts, action, resource(&item)?).is_ok() {
@@ -138,10 +150,33 @@ impl Gate {
         Ok(Standing { teams: teams_of(&facts), scopes: self.0.policies.explain(&facts), grants })
     }
 
+    /// What a workload is here: its token, how it stands to each trust scope that names it and why.
+    ///
+    /// # Errors
+    /// `unauthenticated` where its token has ended; else a problem of the database.
+    pub async fn standing_of_workload(&self, caller: &WorkloadCaller) -> Result<WorkloadStanding> {
+        let declared = self.0.catalog.snapshot().await?;
+        let (facts, token) =
+            workload::gather(&self.0.identity, &declared, caller, self.0.ambient.now()).await?;
+        Ok(WorkloadStanding { token, scopes: self.0.policies.explain_workload(&facts) })
+    }
+
     /// What decides: for those who ask what it would say of others, such as auditors.
     #[must_use]
     pub fn policies(&self) -> Arc<Policies> {
         Arc::clone(&self.0.policies)
+    }
+
+    async fn facts_of(&self, caller: &AnyCaller) -> Result<Facts> {
+        match caller {
+            AnyCaller::Person(caller) => Ok(Facts::Person(self.facts(caller).await?)),
+            AnyCaller::Workload(caller) => {
+                let declared = self.0.catalog.snapshot().await?;
+                let now = self.0.ambient.now();
+                let (facts, _) = workload::gather(&self.0.identity, &declared, caller, now).await?;
+                Ok(Facts::Workload(facts))
+            }
+        }
     }
 
     async fn facts(&self, caller: &Caller) -> Result<PersonFacts, Problem> {

@@ -310,6 +310,7 @@ impl House {
             public_url: "https://port.example.com/".parse().unwrap(),
             administrators: Vec::new(),
             providers: Vec::new(),
+            workloads: crate::identity::WorkloadParts::default(),
             sessions: SessionConfig { idle: Duration::from_hours(1), absolute: Duration::from_hours(10) },
             outbox: crate::notify::Outbox::default(),
         })

@@ -1,5 +1,6 @@
 //! Leases that have run out: by time, with their grant, or because nothing works for their holder now. A
-//! suspended person's credentials cannot be made to rest at somebody's database, so they are taken back.
+//! suspended person's credentials cannot be made to rest at somebody's database, so they are taken back; and
+//! so are those of a workload that files no longer declare.
 
 use super::grants::stored;
 use crate::{
@@ -11,9 +12,13 @@ use crate::{
 
 /// Why each live lease that is over at `$1` is.
 const OVER: &str = "SELECT l.id, CASE WHEN g.ended_at IS NOT NULL THEN 'grant-ended' \
-     WHEN p.status = 'suspended' THEN 'suspended' ELSE 'time' END AS because \
+     WHEN p.status = 'suspended' THEN 'suspended' \
+     WHEN l.principal LIKE 'workload/%' AND d.name IS NULL THEN 'no-longer-declared' \
+     ELSE 'time' END AS because \
      FROM leases l LEFT JOIN grants g ON g.id = l.grant_id LEFT JOIN people p ON p.id = l.principal \
-     WHERE l.state = 'live' AND (l.ends_at <= $1 OR g.ended_at IS NOT NULL OR p.status = 'suspended')";
+     LEFT JOIN declared d ON d.kind = 'Workload' AND l.principal = 'workload/' || d.name \
+     WHERE l.state = 'live' AND (l.ends_at <= $1 OR g.ended_at IS NOT NULL OR p.status = 'suspended' \
+     OR (l.principal LIKE 'workload/%' AND d.name IS NULL))";
 
 fn over(rest: &str, now: Timestamp) -> Query {
     Query::composed(format!("{OVER} {rest}"), Vec::new()).bind(now)
@@ -32,7 +37,10 @@ pub(super) async fn next(database: &Database) -> Result<Option<Timestamp>> {
          UNION ALL SELECT min(g.ended_at) AS at FROM leases l JOIN grants g ON g.id = l.grant_id \
              WHERE l.state = 'live' \
          UNION ALL SELECT min(p.status_since) AS at FROM leases l JOIN people p ON p.id = l.principal \
-             WHERE l.state = 'live' AND p.status = 'suspended') t");
+             WHERE l.state = 'live' AND p.status = 'suspended' \
+         UNION ALL SELECT min(l.created_at) AS at FROM leases l \
+             LEFT JOIN declared d ON d.kind = 'Workload' AND l.principal = 'workload/' || d.name \
+             WHERE l.state = 'live' AND l.principal LIKE 'workload/%' AND d.name IS NULL) t");
     let next: Option<(Option<i64>,)> = database.fetch_optional(query).await?;
     Ok(next.and_then(|(at,)| at).map(Timestamp::from_millis))
 }

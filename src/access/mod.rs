@@ -13,6 +13,7 @@ pub mod reach;
 mod request;
 mod requests;
 mod scope_choice;
+mod workload;
 
 #[cfg(test)]
 pub(crate) mod house;
@@ -29,3 +30,4 @@ pub use grants::{Grant, end as end_grant, grants_of, move_facts, stored, stored_
 pub use protected::DeclaredProtected;
 pub use request::{Request, RequestState, withdraw};
 pub use requests::Requests;
+pub use workload::WorkloadStanding;

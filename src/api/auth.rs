@@ -10,7 +10,7 @@ use axum::{
 use super::{App, Network};
 use crate::{
     base::{Problem, ProblemKind, Result},
-    identity::Caller,
+    identity::{AnyCaller, Caller},
 };
 
 /// The header in which a page's script would send the token that its forms carry.
@@ -19,9 +19,24 @@ const CSRF_HEADER: &str = "x-csrf-token";
 /// By which a browser says where a request comes from (W3C Fetch Metadata).
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// An authenticated caller: by `Authorization: Bearer TOKEN` (RFC 6750), else by the session cookie of a
+/// An authenticated person: by `Authorization: Bearer TOKEN` (RFC 6750), else by the session cookie of a
 /// browser. What changes something by cookie has to come from one of our own pages.
 pub struct Auth(pub Caller);
+
+/// The same where workloads may call, too. Everywhere else they are refused.
+pub struct AnyAuth(pub AnyCaller);
+
+impl FromRequestParts<Arc<App>> for AnyAuth {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let Network(network) = Network::from_request_parts(parts, app).await?;
+        match bearer(&parts.headers)? {
+            Some(token) => app.identity.authenticate_any(token, network).await.map(Self),
+            None => Auth::from_request_parts(parts, app).await.map(|Auth(caller)| Self(caller.into())),
+        }
+    }
+}
 
 impl FromRequestParts<Arc<App>> for Auth {
     type Rejection = Problem;

@@ -1,7 +1,7 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): what is posted again under its key is
 //! done once.
 //!
-//! What is done commits together with a claim on (person, key), which holds a keyed digest of the request.
+//! What is done commits together with a claim on (principal, key), which holds a keyed digest of the request.
 //! So whoever finds the claim knows that it was done, whatever became of the first answer; whoever finds
 //! none can do it. The answer is kept beside the claim, sealed, for a day. What fails leaves no claim: the
 //! key is as good as before.
@@ -21,10 +21,10 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{App, Auth, catalog, limits::TooSlow, public, router::LONGEST_BODY};
+use super::{AnyAuth, App, catalog, limits::TooSlow, public, router::LONGEST_BODY};
 use crate::{
     audit::Claim,
-    base::{Problem, ProblemKind, Result, Timestamp, ids::PersonId},
+    base::{Problem, ProblemKind, Result, Timestamp},
     store::sql,
 };
 
@@ -152,18 +152,19 @@ impl Keeper {
 
     async fn answer(&self, key: String, request: Request, next: Next) -> Result<Response> {
         let (mut parts, body) = request.into_parts();
-        let Auth(caller) = Auth::from_request_parts(&mut parts, &self.app).await?;
+        let AnyAuth(caller) = AnyAuth::from_request_parts(&mut parts, &self.app).await?;
+        let caller = caller.to_string();
         let body = read(body, longest_body(&parts)).await?;
         let digest = self.digest(&parts, &body);
         let is_told_once = TOLD_ONCE.contains(&parts.uri.path());
-        if let Some(found) = self.find(caller.person, &key).await? {
-            return match self.again(caller.person, &key, digest, &found) {
+        if let Some(found) = self.find(&caller, &key).await? {
+            return match self.again(&caller, &key, digest, &found) {
                 Err(problem) if is_told_once => Err(told_once(problem)),
                 answer => answer,
             };
         }
         let attempt = self.begin();
-        let claim = Claim::new(caller.person, key.clone(), digest, attempt.id.clone());
+        let claim = Claim::new(caller.clone(), key.clone(), digest, attempt.id.clone());
         let request = Request::from_parts(parts, Body::from(body));
         let answer = claim.clone().over(next.run(request)).await;
         if !claim.may_be_made() {
@@ -172,7 +173,7 @@ impl Keeper {
         if is_told_once && answer.status().is_success() {
             return Ok(answer);
         }
-        self.settle(caller.person, &key, &attempt, answer).await
+        self.settle(&caller, &key, &attempt, answer).await
     }
 
     /// Keyed: bodies hold values, and nobody may try out what they were.
@@ -181,10 +182,11 @@ impl Keeper {
         self.app.keys.mac(PURPOSE, &[parts.method.as_str().as_bytes(), address.as_bytes(), body])
     }
 
-    async fn find(&self, person: PersonId, key: &str) -> Result<Option<Claimed>> {
+    async fn find(&self, principal: &str, key: &str) -> Result<Option<Claimed>> {
         let query = sql("SELECT digest, attempt, status, body, created_at FROM idempotency \
                          WHERE principal = $1 AND token = $2");
-        let found: Option<Claimed> = self.app.database.fetch_optional(query.bind(person).bind(key)).await?;
+        let found: Option<Claimed> =
+            self.app.database.fetch_optional(query.bind(principal).bind(key)).await?;
         let oldest = self.app.ambient.now().before(LIFE);
         match found {
             Some(old) if Timestamp::from_millis(old.created_at) <= oldest => {
@@ -196,7 +198,7 @@ impl Keeper {
     }
 
     /// What is answered where somebody was first.
-    fn again(&self, person: PersonId, key: &str, digest: [u8; 32], found: &Claimed) -> Result<Response> {
+    fn again(&self, principal: &str, key: &str, digest: [u8; 32], found: &Claimed) -> Result<Response> {
         if found.digest != digest {
             return Err(Problem::new(
                 ProblemKind::IdempotencyMismatch,
@@ -205,13 +207,13 @@ impl Keeper {
             .remedy("Send another request under another key."));
         }
         match (found.status, &found.body) {
-            (Some(status), Some(body)) => self.replay(person, key, status, body),
+            (Some(status), Some(body)) => self.replay(principal, key, status, body),
             _ => Err(self.unanswered(found)),
         }
     }
 
-    fn replay(&self, person: PersonId, key: &str, status: i64, body: &[u8]) -> Result<Response> {
-        let body = self.app.keys.unseal(PURPOSE, &name(person, key), body)?.to_vec();
+    fn replay(&self, principal: &str, key: &str, status: i64, body: &[u8]) -> Result<Response> {
+        let body = self.app.keys.unseal(PURPOSE, &name(principal, key), body)?.to_vec();
         let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
         let status = status.ok_or_else(|| Problem::internal("a kept answer cannot be read"))?;
         let mut answer = (status, [(REPLAYED, "true")], body).into_response();
@@ -247,15 +249,15 @@ impl Keeper {
     /// Keeps a success; gives the key back where it is certain that nothing happened.
     async fn settle(
         &self,
-        person: PersonId,
+        principal: &str,
         key: &str,
         attempt: &Attempt<'_>,
         answer: Response,
     ) -> Result<Response> {
         let outcome = match answer.extensions().get::<ProblemKind>() {
-            None if answer.status().is_success() => return self.keep(person, key, attempt, answer).await,
+            None if answer.status().is_success() => return self.keep(principal, key, attempt, answer).await,
             None | Some(ProblemKind::OutcomeUnknown | ProblemKind::Internal) => Ok(0),
-            Some(_) => self.give_back(person, key, attempt).await,
+            Some(_) => self.give_back(principal, key, attempt).await,
         };
         if let Err(problem) = outcome {
             tracing::warn!(%problem, "an Idempotency-Key could not be given back");
@@ -265,7 +267,7 @@ impl Keeper {
 
     async fn keep(
         &self,
-        person: PersonId,
+        principal: &str,
         key: &str,
         attempt: &Attempt<'_>,
         answer: Response,
@@ -274,10 +276,10 @@ impl Keeper {
         let body = to_bytes(body, LONGEST_ANSWER)
             .await
             .map_err(|_| Problem::internal("an answer is longer than what is kept"))?;
-        let sealed = self.app.keys.seal(PURPOSE, &name(person, key), &body);
+        let sealed = self.app.keys.seal(PURPOSE, &name(principal, key), &body);
         let query = sql("UPDATE idempotency SET status = $4, body = $5 \
                          WHERE principal = $1 AND token = $2 AND attempt = $3");
-        let query = query.bind(person).bind(key).bind(&attempt.id);
+        let query = query.bind(principal).bind(key).bind(&attempt.id);
         let query = query.bind(i64::from(parts.status.as_u16())).bind(sealed);
         if let Err(error) = self.app.database.write_unrecorded("idempotency", query).await {
             // It was done, and whoever asks again is told so.
@@ -287,9 +289,9 @@ impl Keeper {
         Ok(Response::from_parts(parts, Body::from(body)))
     }
 
-    async fn give_back(&self, person: PersonId, key: &str, attempt: &Attempt<'_>) -> Result<u64> {
+    async fn give_back(&self, principal: &str, key: &str, attempt: &Attempt<'_>) -> Result<u64> {
         let query = sql("DELETE FROM idempotency WHERE principal = $1 AND token = $2 AND attempt = $3");
-        let query = query.bind(person).bind(key).bind(&attempt.id);
+        let query = query.bind(principal).bind(key).bind(&attempt.id);
         Ok(self.app.database.write_unrecorded("idempotency", query).await?)
     }
 
@@ -327,8 +329,8 @@ fn told_once(problem: Problem) -> Problem {
 }
 
 /// What a kept answer is sealed for.
-fn name(person: PersonId, key: &str) -> Vec<u8> {
-    format!("{person}/{key}").into_bytes()
+fn name(principal: &str, key: &str) -> Vec<u8> {
+    format!("{principal}/{key}").into_bytes()
 }
 
 fn longest_body(parts: &Parts) -> usize {

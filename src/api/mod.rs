@@ -37,8 +37,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-pub use auth::Auth;
 pub(crate) use auth::cookie;
+pub use auth::{AnyAuth, Auth};
 pub(crate) use identity::device_flow;
 pub use json::Json;
 pub use limits::Limits;

@@ -92,7 +92,9 @@ fn complete(operation: &mut Value, takes_key: bool) {
         say(responses, "422", "`idempotency-mismatch`: the Idempotency-Key was used for another request.");
     }
     say(responses, "default", "Any other problem.");
-    for (status, response) in responses.iter_mut().filter(|(status, _)| !status.starts_with('2')) {
+    let is_problem =
+        |status: &str, response: &Value| !status.starts_with('2') && response["content"].is_null();
+    for (status, response) in responses.iter_mut().filter(|(status, it)| is_problem(status, it)) {
         let schema = json!({ "$ref": "#/components/schemas/Problem" });
         response["content"] = json!({ "application/problem+json": { "schema": schema } });
         debug_assert!(response["description"].is_string(), "{status}");

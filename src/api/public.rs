@@ -16,6 +16,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     // A machine without a browser, where that is switched on (RFC 8628).
     ("POST", "/api/v1/device/authorization"),
     ("POST", "/api/v1/device/token"),
+    ("POST", "/api/v1/token"),
 ];
 
 /// The same for pages.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::unit::{Authority, Unit, Work};
 use crate::{
-    base::{Problem, Result, ids::PersonId},
+    base::{Problem, Result},
     store::sql,
 };
 
@@ -18,10 +18,10 @@ tokio::task_local! {
     static CLAIM: Claim;
 }
 
-/// A claim of one attempt on the key of one person.
+/// A claim of one attempt on the key of one principal.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    person: PersonId,
+    principal: String,
     key: String,
     digest: [u8; 32],
     attempt: String,
@@ -29,10 +29,10 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A claim on `key`; `digest` tells the request from others, `attempt` this attempt from others.
+    /// A claim of `principal`, as the log names it, on `key`; `digest` tells the request from others, `attempt` this attempt from others.
     #[must_use]
-    pub fn new(person: PersonId, key: String, digest: [u8; 32], attempt: String) -> Self {
-        Self { person, key, digest, attempt, made: Arc::default() }
+    pub fn new(principal: String, key: String, digest: [u8; 32], attempt: String) -> Self {
+        Self { principal, key, digest, attempt, made: Arc::default() }
     }
 
     /// Does `work`: every unit that it performs makes this claim, too.
@@ -58,7 +58,7 @@ impl Claim {
                 sql("INSERT INTO idempotency (principal, token, digest, attempt, created_at) \
                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (principal, token) \
                      DO UPDATE SET attempt = excluded.attempt WHERE idempotency.attempt = excluded.attempt")
-                .bind(self.person)
+                .bind(&self.principal)
                 .bind(&self.key)
                 .bind(self.digest)
                 .bind(&self.attempt)

@@ -19,6 +19,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use serde::Deserialize;
 use url::Url;
 
 use super::{
@@ -49,6 +50,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// Identity providers; at least one.
     pub providers: Vec<ProviderConfig>,
+    /// Who issues workloads' tokens.
+    pub workload_issuers: Vec<WorkloadIssuerConfig>,
     /// How each declared cluster is reached.
     pub clusters: BTreeMap<Name, Access>,
     /// Who is told of requests.
@@ -182,6 +185,37 @@ pub struct ProviderConfig {
     pub required_acr: Vec<String>,
     /// Whether it is asked again, by refresh token, while somebody is signed in.
     pub revalidate: bool,
+}
+
+/// Who issues tokens of workloads: CI jobs, ServiceAccounts of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadIssuerConfig {
+    /// What files call it.
+    pub name: Name,
+    /// Whose tokens they are.
+    pub kind: IssuerKind,
+    /// Its issuer identifier, as its tokens have it; https unless loopback, where its keys are fetched.
+    pub issuer: String,
+    /// Whom its tokens have to be for.
+    pub audience: String,
+    /// The cluster that is asked about each of its tokens; else its published keys have to do.
+    pub cluster: Option<Name>,
+}
+
+/// Whose tokens an issuer issues: what a workload has to be pinned to follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IssuerKind {
+    /// Jobs of GitHub Actions.
+    #[serde(rename = "github")]
+    GitHub,
+    /// Jobs of GitLab CI/CD.
+    #[serde(rename = "gitlab")]
+    GitLab,
+    /// ServiceAccounts of a Kubernetes cluster.
+    Kubernetes,
+    /// Anybody else who speaks OpenID Connect.
+    Oidc,
 }
 
 /// How a cluster is reached.

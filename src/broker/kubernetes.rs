@@ -91,6 +91,11 @@ impl Kubernetes {
         Self { connection: Arc::new(Connection { access, held: Mutex::default() }) }
     }
 
+    /// A client that is signed in.
+    pub(super) async fn client(&self) -> Result<Client, TargetError> {
+        self.connection.client().await
+    }
+
     async fn send(&self, verb: &'static str, spot: &Spot, request: Call<'_>) -> Result<String, TargetError> {
         let request = request.build(spot)?;
         let client = self.connection.client().await?;
@@ -261,7 +266,7 @@ fn without_credentials(error: &AuthError) -> String {
 }
 
 /// The kind of trouble with the connection.
-fn plain(error: &kube::Error) -> String {
+pub(super) fn plain(error: &kube::Error) -> String {
     match error {
         kube::Error::Auth(it) => without_credentials(it),
         kube::Error::Service(it) => {

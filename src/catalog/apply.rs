@@ -1,9 +1,12 @@
 //! Doing what a plan says, in one unit of work that makes the plan anew.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
 use super::{
+    check::WorkloadIssuers,
     declare::Kind,
     plan::{Change, ChangeKind, DocumentSet, Plan, Stored, Wanted, Worked, stale},
     reader::{Row, read_rows},
@@ -48,16 +51,18 @@ pub(super) async fn apply(
     permit: Permit,
     set: DocumentSet,
     conditions: Conditions,
+    issuers: Arc<WorkloadIssuers>,
 ) -> Result<Applied> {
     permit.expect(Action::Apply)?;
     let wanted = Wanted::read(set);
-    log.perform(Apply { permit, wanted, conditions }).await
+    log.perform(Apply { permit, wanted, conditions, issuers }).await
 }
 
 struct Apply {
     permit: Permit,
     wanted: Wanted,
     conditions: Conditions,
+    issuers: Arc<WorkloadIssuers>,
 }
 
 #[async_trait]
@@ -89,7 +94,7 @@ impl Apply {
         if let Some(expected) = self.conditions.expect_version.filter(|it| *it != version) {
             return Err(stale(format!("the plan was made for version {expected}, and it is {version} now")));
         }
-        let worked = self.wanted.compare(version, stored)?;
+        let worked = self.wanted.compare(version, stored, &self.issuers)?;
         if self.conditions.expect_digest.as_ref().is_some_and(|it| *it != worked.plan.digest) {
             return Err(stale("these files would not do what the plan said".to_owned()));
         }
@@ -141,7 +146,10 @@ fn entry(worked: &Worked, from: i64, to: i64) -> Result<Draft> {
     let plan = &worked.plan;
     let mut bodies = Vec::new();
     for (change, body) in plan.changes.iter().zip(&worked.bodies) {
-        let decides = matches!(change.kind, Kind::Group | Kind::Team | Kind::Application | Kind::TrustScope);
+        let decides = matches!(
+            change.kind,
+            Kind::Group | Kind::Team | Kind::Application | Kind::Workload | Kind::TrustScope
+        );
         if let (true, Some(body)) = (decides, body) {
             bodies.push(json!({ "kind": change.kind, "name": change.name, "body": body }));
         }

@@ -4,6 +4,7 @@
 mod applications;
 mod deliveries;
 mod scopes;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +15,12 @@ use super::{
 };
 use crate::base::{
     Name,
+    config::IssuerKind,
     located::{Finding, Node, Place, nearest},
 };
+
+/// Whose tokens each workload issuer of the server's configuration issues.
+pub(super) type WorkloadIssuers = BTreeMap<Name, IssuerKind>;
 
 /// One thing of the world that would be, where it stands, and whose it is.
 pub(super) struct Thing<'a> {
@@ -29,6 +34,8 @@ pub(super) struct Thing<'a> {
 pub(super) struct World<'a> {
     things: BTreeMap<(Kind, &'a Name), Thing<'a>>,
     unread: &'a BTreeSet<(Kind, String)>,
+    /// Workload issuers of the server's configuration.
+    issuers: &'a WorkloadIssuers,
     /// The first alias of each group, and the first delivery into each Secret: no check may look at
     /// all things for each thing, because this runs while the log waits.
     aliases: BTreeMap<(&'a str, &'a str), &'a Name>,
@@ -42,6 +49,7 @@ impl<'a> World<'a> {
     pub(super) fn new(
         things: impl IntoIterator<Item = Thing<'a>>,
         unread: &'a BTreeSet<(Kind, String)>,
+        issuers: &'a WorkloadIssuers,
     ) -> Self {
         let key = |it: Thing<'a>| ((it.object.kind(), it.object.name()), it);
         let things: BTreeMap<_, _> = things.into_iter().map(key).collect();
@@ -64,7 +72,7 @@ impl<'a> World<'a> {
                 _ => {}
             }
         }
-        Self { things, unread, aliases, secrets, places }
+        Self { things, unread, issuers, aliases, secrets, places }
     }
 
     /// Everything that is not right.
@@ -77,6 +85,7 @@ impl<'a> World<'a> {
                 Object::Group(it) => at.group(it),
                 Object::Team(it) => at.team(it),
                 Object::Application(it) => at.application(it),
+                Object::Workload(it) => at.workload(it),
                 Object::TrustScope(it) => at.scope(it),
                 Object::Cluster(it) => at.cluster(it),
                 Object::Delivery(it) => at.delivery(it),

@@ -9,6 +9,8 @@ use crate::{
     policy::TrustScope,
 };
 
+pub use crate::identity::Workload;
+
 /// A group, as one source (IdP or SCIM connection) names it, under an alias of our own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -191,6 +193,8 @@ pub enum Kind {
     Team,
     /// [`Application`].
     Application,
+    /// [`Workload`].
+    Workload,
     /// [`TrustScope`].
     TrustScope,
     /// [`Cluster`].
@@ -201,8 +205,15 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, each after those that it refers to.
-    pub const ALL: &'static [Self] =
-        &[Self::Group, Self::Team, Self::Application, Self::TrustScope, Self::Cluster, Self::Delivery];
+    pub const ALL: &'static [Self] = &[
+        Self::Group,
+        Self::Team,
+        Self::Application,
+        Self::Workload,
+        Self::TrustScope,
+        Self::Cluster,
+        Self::Delivery,
+    ];
 
     /// As files and the database spell it.
     #[must_use]
@@ -211,6 +222,7 @@ impl Kind {
             Self::Group => "Group",
             Self::Team => "Team",
             Self::Application => "Application",
+            Self::Workload => "Workload",
             Self::TrustScope => "TrustScope",
             Self::Cluster => "Cluster",
             Self::Delivery => "Delivery",
@@ -239,6 +251,8 @@ pub enum Object {
     Team(Team),
     /// An application.
     Application(Application),
+    /// A workload.
+    Workload(Workload),
     /// A trust scope.
     TrustScope(TrustScope),
     /// A cluster.
@@ -255,6 +269,7 @@ impl Object {
             Self::Group(_) => Kind::Group,
             Self::Team(_) => Kind::Team,
             Self::Application(_) => Kind::Application,
+            Self::Workload(_) => Kind::Workload,
             Self::TrustScope(_) => Kind::TrustScope,
             Self::Cluster(_) => Kind::Cluster,
             Self::Delivery(_) => Kind::Delivery,
@@ -268,6 +283,7 @@ impl Object {
             Self::Group(it) => &it.name,
             Self::Team(it) => &it.name,
             Self::Application(it) => &it.name,
+            Self::Workload(it) => &it.name,
             Self::TrustScope(it) => &it.name,
             Self::Cluster(it) => &it.name,
             Self::Delivery(it) => &it.name,
@@ -283,6 +299,7 @@ impl Object {
             Kind::Group => Self::Group(Group::deserialize(from)?),
             Kind::Team => Self::Team(Team::deserialize(from)?),
             Kind::Application => Self::Application(Application::deserialize(from)?),
+            Kind::Workload => Self::Workload(Workload::deserialize(from)?),
             Kind::TrustScope => Self::TrustScope(TrustScope::deserialize(from)?),
             Kind::Cluster => Self::Cluster(Cluster::deserialize(from)?),
             Kind::Delivery => Self::Delivery(Delivery::deserialize(from)?),
@@ -298,6 +315,7 @@ impl Object {
             Self::Group(it) => serde_json::to_value(it),
             Self::Team(it) => serde_json::to_value(it),
             Self::Application(it) => serde_json::to_value(it),
+            Self::Workload(it) => serde_json::to_value(it),
             Self::TrustScope(it) => serde_json::to_value(it),
             Self::Cluster(it) => serde_json::to_value(it),
             Self::Delivery(it) => serde_json::to_value(it),

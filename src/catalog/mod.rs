@@ -18,7 +18,7 @@ mod yaml;
 pub use apply::{Applied, Conditions};
 pub use declare::{
     Application, Cluster, Delivery, Environment, ExternalLocation, ExternalSecret, Group, Kind, LeaseRole,
-    Namespace, Object, RoleLocation, Share, Team,
+    Namespace, Object, RoleLocation, Share, Team, Workload,
 };
 pub use documents::{Document, LONGEST_FILE, LONGEST_SOURCE, MOST_FILES};
 pub use plan::{Change, ChangeKind, DocumentSet, Plan};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
-    check::{Thing, World},
+    check::{Thing, WorkloadIssuers, World},
     declare::{Kind, Object},
     documents::{Declared, Document, read},
 };
@@ -104,11 +104,16 @@ impl Wanted {
     ///
     /// # Errors
     /// `invalid-declaration` where the whole would not be right.
-    pub(super) fn compare(&self, version: i64, stored: &[Stored]) -> Result<Worked> {
+    pub(super) fn compare(
+        &self,
+        version: i64,
+        stored: &[Stored],
+        issuers: &WorkloadIssuers,
+    ) -> Result<Worked> {
         let Some(source) = self.declared.source.clone().filter(|_| !self.declared.is_partial) else {
             return Err(refused(self.declared.findings.clone()));
         };
-        let findings = self.findings(&source, stored);
+        let findings = self.findings(&source, stored, issuers);
         if !findings.is_empty() {
             return Err(refused(findings));
         }
@@ -152,7 +157,7 @@ impl Wanted {
     }
 
     /// What is not right in the world that would be.
-    fn findings(&self, source: &Name, stored: &[Stored]) -> Vec<Finding> {
+    fn findings(&self, source: &Name, stored: &[Stored], issuers: &WorkloadIssuers) -> Vec<Finding> {
         let others: Vec<&Stored> = stored.iter().filter(|it| it.source != *source).collect();
         let owners: BTreeMap<(Kind, &Name), &Name> =
             others.iter().map(|it| ((it.object.kind(), it.object.name()), &it.source)).collect();
@@ -174,7 +179,7 @@ impl Wanted {
         });
         let theirs = others.iter().map(|it| Thing { object: &it.object, node: None, source: &it.source });
         // Where both declare a thing, the finding above tells it; ours stands for both.
-        findings.extend(World::new(theirs.chain(ours), &self.declared.unread).findings());
+        findings.extend(World::new(theirs.chain(ours), &self.declared.unread, issuers).findings());
         findings
     }
 

@@ -6,13 +6,17 @@ use tokio::sync::RwLock;
 
 use super::{
     apply::{Applied, Conditions, apply},
+    check::WorkloadIssuers,
     declare::{Kind, Object},
     plan::{DocumentSet, Plan, Stored, Wanted},
     snapshot::Snapshot,
 };
 use crate::{
     audit::Log,
-    base::{Problem, Result, config::AdministratorGroup},
+    base::{
+        Problem, Result,
+        config::{AdministratorGroup, WorkloadIssuerConfig},
+    },
     policy::{Action, Permit},
     store::{Database, Query, sql},
 };
@@ -22,6 +26,7 @@ use crate::{
 pub struct Catalog {
     database: Database,
     administrators: Arc<Vec<AdministratorGroup>>,
+    issuers: Arc<WorkloadIssuers>,
     cached: Arc<RwLock<Option<Arc<Snapshot>>>>,
 }
 
@@ -45,7 +50,19 @@ impl Catalog {
     /// The catalog in this database; `administrators` are the configured groups of the built-in scope.
     #[must_use]
     pub fn new(database: Database, administrators: Vec<AdministratorGroup>) -> Self {
-        Self { database, administrators: Arc::new(administrators), cached: Arc::default() }
+        Self {
+            database,
+            administrators: Arc::new(administrators),
+            issuers: Arc::default(),
+            cached: Arc::default(),
+        }
+    }
+
+    /// The same, where workloads of these issuers can be declared.
+    #[must_use]
+    pub fn with_workload_issuers(mut self, issuers: &[WorkloadIssuerConfig]) -> Self {
+        self.issuers = Arc::new(issuers.iter().map(|it| (it.name.clone(), it.kind)).collect());
+        self
     }
 
     /// What is declared now. One query that reads one row, unless the version has moved.
@@ -88,7 +105,7 @@ impl Catalog {
         permit.expect(Action::Plan)?;
         let wanted = Wanted::read(set);
         let (version, stored) = self.read().await?;
-        Ok(wanted.compare(version, &stored)?.plan)
+        Ok(wanted.compare(version, &stored, &self.issuers)?.plan)
     }
 
     /// Applies a set of files: all of it, with its entry, or nothing. The plan is made anew against what
@@ -104,7 +121,7 @@ impl Catalog {
         set: DocumentSet,
         conditions: Conditions,
     ) -> Result<Applied> {
-        apply(log, permit, set, conditions).await
+        apply(log, permit, set, conditions, Arc::clone(&self.issuers)).await
     }
 
     async fn version(&self) -> Result<i64> {

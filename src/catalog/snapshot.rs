@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     builtin::administrators,
     declare::{
-        Application, Cluster, Delivery, ExternalLocation, ExternalSecret, Group, LeaseRole, Namespace, Object,
+        Application, Cluster, Delivery, ExternalLocation, ExternalSecret, Group, LeaseRole, Namespace,
+        Object, Workload,
     },
 };
 use crate::{
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub teams: Vec<(Name, Vec<Name>)>,
     /// Applications by name.
     pub applications: BTreeMap<Name, Application>,
+    /// Workloads by name.
+    pub workloads: BTreeMap<Name, Workload>,
     /// Trust scopes, the built-in `administrators` first.
     pub scopes: Arc<Vec<TrustScope>>,
     /// Clusters by name.
@@ -47,6 +50,7 @@ impl Snapshot {
             groups: BTreeMap::new(),
             teams: Vec::new(),
             applications: BTreeMap::new(),
+            workloads: BTreeMap::new(),
             scopes: Arc::default(),
             clusters: BTreeMap::new(),
             deliveries: BTreeMap::new(),
@@ -72,6 +76,9 @@ impl Snapshot {
             Object::Team(it) => self.teams.push((it.name, it.groups)),
             Object::Application(it) => {
                 self.applications.insert(it.name.clone(), it);
+            }
+            Object::Workload(it) => {
+                self.workloads.insert(it.name.clone(), it);
             }
             Object::TrustScope(it) => scopes.push(it),
             Object::Cluster(it) => {

@@ -3,6 +3,7 @@
 mod applying;
 mod refusals;
 mod sets;
+mod workloads;
 
 use super::{
     plan::{DocumentSet, Plan, Stored, Wanted},
@@ -38,9 +39,21 @@ fn one(text: &str) -> DocumentSet {
     }
 }
 
+/// The workload issuers that files of these tests may name, one of each kind.
+fn issuers() -> check::WorkloadIssuers {
+    use crate::base::config::IssuerKind as Kind;
+    let all = [
+        ("github", Kind::GitHub),
+        ("gitlab", Kind::GitLab),
+        ("cluster", Kind::Kubernetes),
+        ("other", Kind::Oidc),
+    ];
+    all.map(|(name, kind)| (name.parse().unwrap(), kind)).into()
+}
+
 /// Plans without a database, and answers with what would be stored.
 fn applied(set: DocumentSet, version: i64, stored: &[Stored]) -> Result<(Plan, Vec<Stored>)> {
-    let worked = Wanted::read(set).compare(version, stored)?;
+    let worked = Wanted::read(set).compare(version, stored, &issuers())?;
     let mut after: Vec<Stored> = stored.to_vec();
     for (change, body) in worked.plan.changes.iter().zip(&worked.bodies) {
         after.retain(|it| it.object.kind() != change.kind || *it.object.name() != change.name);

@@ -52,10 +52,10 @@ fn tell(access: &Access) {
 }
 
 fn table(lines: &[AccessLine]) -> Table {
-    let headings = ["PERSON", "AT", "TRUST SCOPE", "ACTIONS", "SIGNED IN", "FROM", "BECAUSE"];
+    let headings = ["WHO", "AT", "TRUST SCOPE", "ACTIONS", "SIGNED IN", "FROM", "BECAUSE"];
     Table::new(&headings).with(lines.iter().map(|it| {
         vec![
-            it.person.clone(),
+            it.principal.clone(),
             it.at.clone(),
             it.scope.clone().unwrap_or_else(|| "-".to_owned()),
             it.actions.join(" "),

@@ -63,7 +63,8 @@ impl Context {
         })
     }
 
-    /// A client that is signed in.
+    /// A client that is signed in: as whoever signed in last, or, where nobody did, as the CI job or pod that
+    /// this runs in, whose token is kept nowhere.
     ///
     /// # Errors
     /// `unauthenticated` where no token is kept for the server.
@@ -73,7 +74,19 @@ impl Context {
             // Somebody's script, where nobody looks at a browser.
             return Client::new(server, Some(token), self.ambient.clone());
         }
-        let token = self.kept(&server)?.ok_or_else(|| not_signed_in(&server))?.token;
+        let job = self.settings.job();
+        let kept = match job.token()? {
+            None => self.kept(&server)?,
+            Some(own) => match self.kept(&server) {
+                Ok(Some(kept)) => Some(kept),
+                // There may be no home in a job, and then nothing is kept.
+                _ => {
+                    let client = Client::new(server, None, self.ambient.clone())?;
+                    return Ok(client.as_job(own, job.workload.clone()));
+                }
+            },
+        };
+        let token = kept.ok_or_else(|| not_signed_in(&server))?.token;
         Ok(Client::new(server, Some(token), self.ambient.clone())?.confirming(Arc::new(InBrowser)))
     }
 

@@ -16,6 +16,7 @@ mod delivery;
 mod env_file;
 mod files;
 mod grant;
+mod job;
 mod keyring;
 mod lease;
 mod leaver;
@@ -37,6 +38,7 @@ mod version;
 mod whoami;
 
 pub use context::Context;
+pub use job::JobVariables;
 pub use output::{Format, Output, Table, printable};
 pub use settings::Surroundings;
 pub use target::{EnvironmentArgs, SecretArgs};

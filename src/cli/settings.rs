@@ -7,6 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
+use super::JobVariables;
 use crate::{
     base::{Problem, ProblemKind, Result, SecretValue},
     client::ServerUrl,
@@ -24,6 +25,8 @@ pub struct Surroundings {
     pub server: Option<String>,
     /// PORTCTL_TOKEN.
     pub token: Option<SecretValue>,
+    /// What a CI job or a pod brings with it.
+    pub job: JobVariables,
     /// PORTCTL_APPLICATION.
     pub application: Option<String>,
     /// PORTCTL_ENVIRONMENT.
@@ -43,6 +46,13 @@ impl Surroundings {
         Self {
             server: text("PORTCTL_SERVER"),
             token: text("PORTCTL_TOKEN").map(SecretValue::from),
+            job: JobVariables {
+                actions_url: text("ACTIONS_ID_TOKEN_REQUEST_URL"),
+                actions_token: text("ACTIONS_ID_TOKEN_REQUEST_TOKEN").map(SecretValue::from),
+                id_token: text("PORTCTL_ID_TOKEN").map(SecretValue::from),
+                token_file: variable("PORTCTL_TOKEN_FILE").map(PathBuf::from),
+                workload: text("PORTCTL_WORKLOAD"),
+            },
             application: text("PORTCTL_APPLICATION"),
             environment: text("PORTCTL_ENVIRONMENT"),
             config_home: folder("XDG_CONFIG_HOME"),
@@ -115,6 +125,12 @@ impl Settings {
     #[must_use]
     pub fn token(&self) -> Option<SecretValue> {
         self.surroundings.token.clone()
+    }
+
+    /// What a CI job or a pod brings with it.
+    #[must_use]
+    pub fn job(&self) -> &JobVariables {
+        &self.surroundings.job
     }
 
     /// The default application.

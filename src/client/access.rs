@@ -26,8 +26,8 @@ pub struct Access {
 /// Somebody can do something somewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessLine {
-    /// Who: `per_…`.
-    pub person: String,
+    /// Who: `per_…` or `workload/NAME`.
+    pub principal: String,
     /// Where: `APPLICATION/ENVIRONMENT[@TEAM]`.
     pub at: String,
     /// By which trust scope.

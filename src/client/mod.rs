@@ -20,6 +20,7 @@ mod server_url;
 mod sessions;
 mod step_up;
 mod transport;
+mod workloads;
 
 pub use access::{Access, AccessLine};
 pub use audit::{AuditExport, AuditPage};
@@ -41,6 +42,7 @@ pub use server_url::ServerUrl;
 pub use sessions::{HeldGroup, HeldScope, Session, WhoAmI};
 pub use step_up::{Confirming, NewStepUp};
 pub use transport::Client;
+pub use workloads::{JobToken, Somebody, WorkloadAmI};
 
 use serde::{Deserialize, Serialize};
 

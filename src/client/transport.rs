@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, Response, header, redirect};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::{Confirming, ServerUrl};
+use super::{Confirming, ServerUrl, workloads::Job};
 use crate::base::{Ambient, Problem, ProblemKind, Result, SecretValue};
 
 /// How long until a connection stands.
@@ -28,6 +28,8 @@ pub struct Client {
     token: Option<SecretValue>,
     ambient: Ambient,
     confirming: Option<Arc<dyn Confirming>>,
+    /// The job that calls, where it is one.
+    pub(super) job: Option<Job>,
 }
 
 impl std::fmt::Debug for Client {
@@ -76,7 +78,7 @@ impl Client {
             builder = builder.https_only(true);
         }
         let http = builder.build().map_err(|e| Problem::internal(format!("preparing TLS: {e}")))?;
-        Ok(Self { http, server, token, ambient, confirming: None })
+        Ok(Self { http, server, token, ambient, confirming: None, job: None })
     }
 
     /// The same, for somebody who can confirm who she is where the server wants that.
@@ -198,6 +200,7 @@ impl Client {
     }
 
     async fn send_once(&self, request: RequestBuilder) -> Result<Response> {
+        let request = self.signed_in(request).await?;
         let response = request.send().await.map_err(|e| self.unavailable(e))?;
         let status = response.status();
         if status.is_success() {

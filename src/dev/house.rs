@@ -193,6 +193,7 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
             required_acr: Vec::new(),
             revalidate: false,
         }],
+        workload_issuers: Vec::new(),
         clusters: BTreeMap::from([(name(CLUSTER)?, Access::Directory(folder.cluster(CLUSTER)))]),
         webhooks: Vec::new(),
         log: LogConfig {

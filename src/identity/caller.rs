@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, time::Duration};
 
-use super::{Identity, SessionKind, UNTIL_HER_PROVIDER_SPOKE, token::hash_of};
+use super::{Identity, SessionKind, UNTIL_HER_PROVIDER_SPOKE, WORKLOAD_TOKEN_PREFIX, token::hash_of};
 use crate::{
     base::{
         Problem, ProblemKind, Result, Timestamp,
@@ -120,8 +120,12 @@ impl Identity {
     ///
     /// # Errors
     /// `unauthenticated` where the token is none of ours or its session has ended; `person-suspended`
-    /// and `person-deactivated` where it belongs to such a person, which is recorded.
+    /// and `person-deactivated` where it belongs to such a person, `denied` where it is a workload's, which
+    /// is recorded.
     pub async fn authenticate(&self, token: &str, network: Option<IpAddr>) -> Result<Caller> {
+        if token.starts_with(WORKLOAD_TOKEN_PREFIX) {
+            return Err(self.refuse_workload(token, network).await);
+        }
         let row: Option<TokenRow> = self
             .database
             .fetch_optional(

@@ -11,10 +11,12 @@ mod device;
 mod display;
 mod forget;
 mod groups;
+mod jwt;
 mod limit;
 mod oidc;
 mod people;
 
+mod published_keys;
 mod recovery;
 mod refusals;
 mod removal;
@@ -28,6 +30,7 @@ mod step_up;
 #[cfg(test)]
 mod tests;
 mod token;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -54,12 +57,17 @@ pub use sign_in::{Arrival, Assertion};
 pub use status::{StatusChange, StatusChanged, UNTIL_HER_PROVIDER_SPOKE};
 pub use step_up::{Confirmation, StepUpWish};
 pub use token::TOKEN_PREFIX;
+use workloads::Issuers;
+pub use workloads::{
+    AnyCaller, Exchange, IssuedToken, Known, Pin, Reviewed, TokenReviews, WORKLOAD_TOKEN_PREFIX, Workload,
+    WorkloadCaller, WorkloadRow,
+};
 
 use crate::{
     audit::Log,
     base::{
         Ambient, Result,
-        config::{AdministratorGroup, ProviderConfig, SessionConfig},
+        config::{AdministratorGroup, ProviderConfig, SessionConfig, WorkloadIssuerConfig},
     },
     notify::Outbox,
     store::Database,
@@ -83,10 +91,27 @@ pub struct Parts {
     pub administrators: Vec<AdministratorGroup>,
     /// Who signs people in.
     pub providers: Vec<ProviderConfig>,
+    /// Who issues workloads' tokens, and who asks clusters about them.
+    pub workloads: WorkloadParts,
     /// How long sessions last.
     pub sessions: SessionConfig,
     /// Where what is held is told.
     pub outbox: Outbox,
+}
+
+/// Who issues workloads' tokens, and who asks clusters about them.
+pub struct WorkloadParts {
+    /// The issuers.
+    pub issuers: Vec<WorkloadIssuerConfig>,
+    /// Asks clusters.
+    pub reviews: Arc<dyn TokenReviews>,
+}
+
+impl Default for WorkloadParts {
+    /// No workload is let in.
+    fn default() -> Self {
+        Self { issuers: Vec::new(), reviews: Arc::new(workloads::NoClusters) }
+    }
 }
 
 /// People and their sessions. Cheap to clone.
@@ -100,6 +125,7 @@ pub struct Identity {
     public_url: Arc<Url>,
     removals: Removals,
     providers: Arc<Providers>,
+    issuers: Arc<Issuers>,
     sessions: SessionConfig,
     limit: Arc<Limit>,
     failures: Arc<Limit>,
@@ -113,6 +139,7 @@ impl Identity {
     /// `invalid-configuration` for a provider that cannot be used as it is written down.
     pub fn new(parts: Parts) -> Result<Self> {
         let providers = Providers::new(parts.providers, &parts.public_url, &parts.ambient)?;
+        let issuers = Issuers::new(parts.workloads.issuers, &parts.workloads.reviews, &parts.ambient)?;
         Ok(Self {
             database: parts.database,
             log: parts.log,
@@ -122,6 +149,7 @@ impl Identity {
             public_url: Arc::new(parts.public_url),
             removals: Removals::new(parts.administrators.into(), parts.outbox),
             providers: Arc::new(providers),
+            issuers: Arc::new(issuers),
             sessions: parts.sessions,
             limit: Arc::new(Limit::of_begun()),
             failures: Arc::new(Limit::of_failed()),

@@ -5,3 +5,4 @@ mod bench;
 mod logout;
 mod oidc;
 mod people;
+mod workloads;

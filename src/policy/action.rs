@@ -121,6 +121,14 @@ actions! {
     Operate "operate";
 }
 
+impl Action {
+    /// Whether a workload may do it where a trust scope lets it. The rest is for people.
+    #[must_use]
+    pub const fn is_for_workloads(self) -> bool {
+        matches!(self, Self::List | Self::Reveal | Self::Set | Self::Run | Self::Lease | Self::SeeDelivery)
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -118,7 +118,7 @@ pub(super) fn entity(kind: &str, id: &str, attributes: Vec<(&str, Expr)>) -> Ent
 
 /// The action with the group that policies speak of.
 pub(super) fn action_entity(action: Action) -> Entity {
-    let workloads = is_for_workloads(action).then_some("forWorkloads");
+    let workloads = action.is_for_workloads().then_some("forWorkloads");
     let parents = action_group(action).into_iter().chain(workloads).map(|it| uid("Action", it)).collect();
     Entity::new_no_attrs(uid("Action", action.as_str()), parents)
 }
@@ -142,11 +142,6 @@ fn action_group(action: Action) -> Option<&'static str> {
         A::SeeOwn | A::EndOwnSession | A::EndOwnLease | A::SignInCli => Some("own"),
         _ => None,
     }
-}
-
-/// What a workload may do where a trust scope lets it. The rest is for people.
-pub(super) fn is_for_workloads(action: Action) -> bool {
-    matches!(action, Action::List | Action::Reveal | Action::Set | Action::Run | Action::SeeDelivery)
 }
 
 /// Whether a trust scope may allow this action at all.
@@ -197,6 +192,7 @@ pub(super) fn resource_entity(resource: &Resource) -> Entity {
         Resource::Own => Entity::new_no_attrs(uid("Own", "own"), HashSet::new()),
         Resource::Catalog
         | Resource::People
+        | Resource::Workloads
         | Resource::Rotation
         | Resource::Log
         | Resource::Keys

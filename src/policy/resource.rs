@@ -31,6 +31,8 @@ pub enum Resource {
     Catalog,
     /// All people.
     People,
+    /// All workloads.
+    Workloads,
     /// Rotation tasks.
     Rotation,
     /// That a rotation task may wait.
@@ -92,6 +94,7 @@ impl fmt::Display for Resource {
             Self::Lease(at, role) => write!(f, "{}/{role}", at.at),
             Self::Catalog => f.write_str("catalog"),
             Self::People => f.write_str("people"),
+            Self::Workloads => f.write_str("workloads"),
             Self::Rotation => f.write_str("rotation"),
             Self::Log => f.write_str("log"),
             Self::Keys => f.write_str("keys"),

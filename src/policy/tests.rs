@@ -391,6 +391,7 @@ fn cases() -> Vec<Case> {
             Resource::People,
             Some(No::NotCovered),
         ),
+        case("sign-in lets workloads in", service(Service::SignIn), A::SignIn, Resource::Workloads, None),
         case("expiry ends", service(Service::Expiry), A::Expire, Resource::People, None),
         case("revocation takes", service(Service::Revocation), A::Revoke, Resource::People, None),
         case(
@@ -519,6 +520,7 @@ fn cases() -> Vec<Case> {
             Resource::Environment(environment("reports/production")),
             Some(No::ScopeEnded),
         ),
+        case("a job gives back", workload("reports-ci", |_| ()), A::EndOwnLease, Resource::Own, None),
         case("a job looks at itself", workload("reports-ci", |_| ()), A::SeeOwn, Resource::Own, None),
         case(
             "a job asks",

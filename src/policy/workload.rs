@@ -6,9 +6,7 @@ use cedar_policy::{Entity, RestrictedExpression as Expr};
 use super::{
     Action, Allowance, Denial, DenialReason, Permit, Policies, Principal, Resource, ScopeStanding,
     TrustScope, WorkloadFacts,
-    cedar::{
-        Question, Verdict, action_entity, allowance_record, entity, is_for_workloads, resource_entity, uid,
-    },
+    cedar::{Question, Verdict, action_entity, allowance_record, entity, resource_entity, uid},
     decide::{No, PERMIT_LIFE},
     explain::names,
     question::{in_network, scope_entity},
@@ -21,7 +19,7 @@ impl Policies {
         action: Action,
         resource: Resource,
     ) -> Result<Permit, Box<Denial>> {
-        let outcome = if is_for_workloads(action) {
+        let outcome = if action.is_for_workloads() {
             self.ask_scopes_of_workload(facts, action, &resource)
         } else {
             self.ask_itself(facts, action, &resource).map(|because| (None, because))

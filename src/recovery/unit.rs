@@ -176,6 +176,7 @@ async fn end_everything(work: &mut Work<'_>) -> Result<Recovered> {
             "UPDATE sessions SET ended_at = $1, ended_because = $2, sealed_id_token = NULL WHERE ended_at IS NULL",
         ))
         .await?;
+    work.execute(sql("UPDATE workload_tokens SET ended_at = $1 WHERE ended_at IS NULL").bind(now)).await?;
     let grants_ended = work
         .execute(ended("UPDATE grants SET ended_at = $1, ended_because = $2 WHERE ended_at IS NULL"))
         .await?;

@@ -14,7 +14,7 @@ use crate::{
 /// What was found out about one dependency.
 #[derive(Debug, serde::Serialize)]
 pub struct Checked {
-    /// Which: `database`, `engine`, `log`, `provider NAME`, `cluster NAME`, `witness NAME`, `forward HOST`,
+    /// Which: `database`, `engine`, `log`, `provider NAME`, `workload issuer NAME`, `cluster NAME`, `witness NAME`, `forward HOST`,
     /// `archive PLACE`.
     pub dependency: String,
     /// What is to be said of it; at least one finding.
@@ -50,6 +50,7 @@ pub async fn check(config: Config) -> Vec<Checked> {
             });
             found.push(Checked::one("log", pinned(&config)));
             found.extend(providers(&server).await);
+            found.extend(workload_issuers(&server).await);
             found.extend(clusters(&server).await);
             found.extend(outward(&server).await);
             server.app.log.drain().await;
@@ -108,6 +109,19 @@ async fn providers(server: &Server) -> Vec<Checked> {
                 dependency: format!("provider {name}"),
                 findings: reached.into_iter().chain(told).collect(),
             }
+        })
+        .collect()
+}
+
+async fn workload_issuers(server: &Server) -> Vec<Checked> {
+    let said = server.app.identity.check_workload_issuers().await;
+    said.into_iter()
+        .map(|(name, outcome)| {
+            let finding = match outcome {
+                Ok(()) => fine("reached, and what it says of its tokens can be used"),
+                Err(problem) => failure(&problem),
+            };
+            Checked::one(format!("workload issuer {name}"), finding)
         })
         .collect()
 }

@@ -17,10 +17,10 @@ use crate::{
         Ambient, Problem, ProblemKind, Result, Timestamp,
         config::{ArchiveConfig, Config, EngineConfig, MasterKeySource, WebhookConfig},
     },
-    broker::{self, Broker, Surroundings},
+    broker::{self, Broker, Reviewers, Surroundings},
     catalog::Catalog,
     identity::{
-        self, Identity,
+        self, Identity, WorkloadParts,
         scim::{Scim, ScimParts},
     },
     keys::{Keys, MasterKey},
@@ -85,7 +85,8 @@ impl Server {
         let policies = Arc::new(Policies::built_in()?.with_contact(&config.contact));
         let permits: Arc<dyn ServicePermits> =
             Arc::new(OwnServices::new(Arc::clone(&policies), ambient.clone()));
-        let catalog = Catalog::new(database.clone(), config.administrators.clone());
+        let catalog = Catalog::new(database.clone(), config.administrators.clone())
+            .with_workload_issuers(&config.workload_issuers);
         let webhooks = webhooks(&config.webhooks)?;
         let outbox = Outbox::new(&webhooks);
         let identity = Identity::new(identity::Parts {
@@ -97,6 +98,10 @@ impl Server {
             public_url: config.public_url.clone(),
             administrators: config.administrators.clone(),
             providers: config.providers.clone(),
+            workloads: WorkloadParts {
+                issuers: config.workload_issuers.clone(),
+                reviews: Arc::new(Reviewers::new(&config.clusters)),
+            },
             sessions: config.sessions,
             outbox: outbox.clone(),
         })?;

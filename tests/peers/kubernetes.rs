@@ -58,6 +58,14 @@ impl Kubernetes {
         self.call(Method::POST, &path, Some(json!({ "metadata": { "name": name } }))).await.map(drop)
     }
 
+    /// The same, and answers with the id that the cluster gave it.
+    pub async fn service_account_with_uid(&self, namespace: &str, name: &str) -> Result<String> {
+        self.create_service_account(namespace, name).await?;
+        let path = format!("api/v1/namespaces/{namespace}/serviceaccounts/{name}");
+        let made = self.call(Method::GET, &path, None).await?;
+        Ok(made["metadata"]["uid"].as_str().context("an account has a uid")?.to_owned())
+    }
+
     /// Makes a Role of `rules` in a namespace.
     pub async fn create_role(&self, namespace: &str, name: &str, rules: Value) -> Result<()> {
         let body = json!({ "metadata": { "name": name }, "rules": rules });
@@ -82,12 +90,26 @@ impl Kubernetes {
 
     /// A token of a ServiceAccount for the API server itself; 600 seconds at least.
     pub async fn service_account_token(&self, namespace: &str, name: &str, seconds: u32) -> Result<String> {
+        self.service_account_token_for(namespace, name, None, seconds).await
+    }
+
+    /// The same for an audience, where one is named.
+    pub async fn service_account_token_for(
+        &self,
+        namespace: &str,
+        name: &str,
+        audience: Option<&str>,
+        seconds: u32,
+    ) -> Result<String> {
         let path = format!("api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-        let asked = json!({
+        let mut asked = json!({
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
             "spec": { "expirationSeconds": seconds },
         });
+        if let Some(audience) = audience {
+            asked["spec"]["audiences"] = json!([audience]);
+        }
         let given = self.call(Method::POST, &path, Some(asked)).await?;
         Ok(given["status"]["token"].as_str().context("a TokenRequest answers with a token")?.to_owned())
     }

@@ -75,6 +75,7 @@ impl Settings {
             trusted_proxies: Vec::new(),
             engine: self.engine.clone(),
             providers: vec![provider()],
+            workload_issuers: Vec::new(),
             clusters: BTreeMap::from([(name("main"), self.cluster.clone())]),
             webhooks: Vec::new(),
             log: LogConfig {

@@ -4,6 +4,7 @@
 
 mod databases;
 pub mod house;
+pub mod jobs;
 pub mod program;
 pub mod siem;
 pub mod webhook;

@@ -37,7 +37,7 @@ async fn access(house: &House, aya: &Person, query: &str) -> Result<Value> {
 /// What somebody could do somewhere; nothing where she could not.
 fn actions<'a>(access: &'a Value, person: &Person, at: &str) -> Vec<&'a str> {
     let items = access["items"].as_array().into_iter().flatten();
-    let hers = items.filter(|it| it["person"] == person.id.to_string() && it["at"] == at);
+    let hers = items.filter(|it| it["principal"] == person.id.to_string() && it["at"] == at);
     hers.flat_map(|it| it["actions"].as_array().into_iter().flatten()).filter_map(Value::as_str).collect()
 }
 

@@ -10,8 +10,9 @@ use port_control::{
     base::{
         SecretValue,
         config::{
-            AdministratorGroup, ArchiveConfig, ArchivePlace, Config, Credential, EngineConfig, LogConfig,
-            MasterKeySource, OutwardConfig, ProviderConfig, SessionConfig, SignInConfig,
+            AdministratorGroup, ArchiveConfig, ArchivePlace, Config, Credential, EngineConfig, IssuerKind,
+            LogConfig, MasterKeySource, OutwardConfig, ProviderConfig, SessionConfig, SignInConfig,
+            WorkloadIssuerConfig,
         },
         ids::{PersonId, SessionId},
     },
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     log::check::CheckLog,
     peers::http,
-    support::{Given, program::write_private},
+    support::{Given, jobs::JobIssuer, program::write_private},
 };
 
 /// What differs from test to test.
@@ -54,6 +55,8 @@ pub struct House {
     pub stop: CancellationToken,
     /// What the page of its identity provider asks for.
     pub idp_secret: SecretValue,
+    /// Issues tokens of CI jobs, as the workload issuer `github` of its configuration.
+    pub jobs: JobIssuer,
     http: reqwest::Client,
     running: JoinHandle<()>,
 }
@@ -131,6 +134,15 @@ impl House {
         Ok(house)
     }
 
+    /// The same, with a configuration that differs.
+    pub async fn open_configured(given: &Given, change: impl FnOnce(&mut Config)) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let house = Self::serve_on(given, listener, Differently::default(), change).await?;
+        let ada = house.sign_in("ada", &["it"]).await?;
+        house.post(&ada, "/api/v1/apply", &json!({ "documents": example()? })).await?.done()?;
+        Ok(house)
+    }
+
     /// One in which nothing is declared.
     pub async fn bare(given: &Given, differently: Differently) -> Result<Self> {
         Self::serve(given, differently).await
@@ -159,10 +171,13 @@ impl House {
         let stop = CancellationToken::new();
         let idp = DevIdp::new(DevPerson::seeded(), issuer(address).parse()?, app.ambient.clone())?;
         let idp_secret = idp.secret();
-        let router = api::router_within(Arc::clone(&app), differently.limits).nest("/idp", idp.router());
+        let jobs = JobIssuer::new(job_issuer(address), app.ambient.clone());
+        let router = api::router_within(Arc::clone(&app), differently.limits)
+            .nest("/idp", idp.router())
+            .nest("/jobs", jobs.router());
         let running = server.run(listener, router, None, stop.clone());
         let running = tokio::spawn(async move { drop(running.await) });
-        Ok(Self { url: format!("http://{address}"), app, stop, idp_secret, http, running })
+        Ok(Self { url: format!("http://{address}"), app, stop, idp_secret, jobs, http, running })
     }
 
     /// Verifies its whole log, asks it to stop, and waits until it has. One that was asked to stop before
@@ -317,6 +332,10 @@ fn issuer(address: SocketAddr) -> String {
     format!("http://{address}/idp")
 }
 
+fn job_issuer(address: SocketAddr) -> String {
+    format!("http://{address}/jobs")
+}
+
 fn archive(given: &Given, differently: Differently) -> Result<Option<ArchiveConfig>> {
     if !differently.archive {
         return Ok(None);
@@ -354,6 +373,13 @@ fn config(given: &Given, address: SocketAddr, differently: Differently) -> Resul
             acr: Vec::new(),
             required_acr: Vec::new(),
             revalidate: false,
+        }],
+        workload_issuers: vec![WorkloadIssuerConfig {
+            name: name("github")?,
+            kind: IssuerKind::GitHub,
+            issuer: job_issuer(address),
+            audience: format!("http://{address}"),
+            cluster: None,
         }],
         clusters: BTreeMap::from([(
             name("main")?,

@@ -13,6 +13,7 @@ mod records;
 mod routes;
 mod shell;
 mod sign_in;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         records::trials(peers),
         shell::trials(peers),
         sign_in::trials(peers),
+        workloads::trials(peers),
     ]
     .into_iter()
     .flatten()

@@ -33,6 +33,9 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
 const NOT_DESCRIBED: &[&str] =
     &["/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/sign-in/{provider}/backchannel-logout"];
 
+/// What answers by another standard's form of errors.
+const AS_OAUTH: &[&str] = &["/api/v1/token"];
+
 fn openapi_describes_every_route() -> Result<()> {
     let by_hand: Vec<String> = routes::by_hand()?
         .into_iter()
@@ -82,7 +85,17 @@ fn openapi_describes_every_answer() -> Result<()> {
             wrong.push(format!("{name}: it does not say as the list of public routes who may call it"));
         }
         wrong.extend(wrong_parameters(&path, &operation).into_iter().map(|it| format!("{name}: {it}")));
-        wrong.extend(wrong_problems(responses).into_iter().map(|it| format!("{name}: {it}")));
+        let (oauth, problems): (Map<_, _>, Map<_, _>) = responses
+            .clone()
+            .into_iter()
+            .partition(|(status, _)| AS_OAUTH.contains(&path.as_str()) && status != "default");
+        for (status, response) in oauth.iter().filter(|(status, _)| !status.starts_with('2')) {
+            let content = &response["content"]["application/json"]["schema"]["$ref"];
+            if *content != "#/components/schemas/OAuthProblem" {
+                wrong.push(format!("{name}: {status} is not as OAuth has it"));
+            }
+        }
+        wrong.extend(wrong_problems(&problems).into_iter().map(|it| format!("{name}: {it}")));
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())

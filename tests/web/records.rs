@@ -158,7 +158,9 @@ impl Changes<'_> {
 }
 
 /// What the example does not declare yet.
-const MORE: &str = "kind: Application\nname: more\nteam: supa-team\nenvironments:\n  - name: sandbox\n";
+const MORE: &str = "kind: Application\nname: more\nteam: supa-team\nenvironments:\n  - name: sandbox\n---\n\
+                    kind: Workload\nname: more-ci\nissuer: github\n\
+                    pins: {repository_id: 22, repository_owner_id: 11, event_name: push}\n";
 
 /// Dana's command line has her confirm who she is.
 async fn confirm(changes: &mut Changes<'_>, token: &str) -> Result<()> {
@@ -273,6 +275,12 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     let right = house.app.identity.create_recovery("a test").await?;
     let right = json!({ "token": right.token.expose_text() });
     changes.make(&dana, "/api/v1/recovery", "/api/v1/recovery", right).await?;
+    let issued =
+        || house.all::<(i64,)>(sql("SELECT idx FROM entries WHERE action = 'workload.token-issued'"));
+    let own = house.jobs.token(&house.url, &json!({}));
+    let exchanged = super::workloads::exchange(&house, &own, &[]).await?;
+    ensure!(exchanged.status == 200 && issued().await?.len() == 1, "{exchanged:?}");
+    changes.made.insert(("POST".to_owned(), "/api/v1/token".to_owned()));
     changes.make(&dana, "/sign-out", "/sign-out", json!({})).await?;
 
     let person = "/api/v1/people/{person}/";

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -19,13 +20,13 @@ use super::facts::membership;
 use crate::{
     base::{
         EnvironmentRef, Name, Problem, Result, Timestamp,
-        ids::{GrantId, Id as _, PersonId, SessionId},
+        ids::{GrantId, Id as _, PersonId, SessionId, WorkloadTokenId},
     },
     catalog::Snapshot,
     identity::GroupRow,
     policy::{
         Action, Authentication, Denial, FactVersions, Facts, GrantFact, Permit, PersonFacts, PersonStatus,
-        Policies, Resource,
+        Policies, Resource, WorkloadFacts,
     },
 };
 
@@ -43,8 +44,8 @@ const IN_ENVIRONMENTS: &[Action] = &[
 /// Somebody can do something somewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reach {
-    /// Who: `per_…`.
-    pub person: PersonId,
+    /// Who: `per_…` or `workload/NAME`.
+    pub principal: String,
     /// Where: `APPLICATION/ENVIRONMENT[@TEAM]`.
     pub at: String,
     /// By which trust scope.
@@ -98,7 +99,7 @@ struct Way {
 
 impl World {
     /// Everybody's reach into environments, of one application where one is named: by person, place and
-    /// scope.
+    /// scope; then that of workloads.
     ///
     /// # Errors
     /// `not-found` where that application was not declared.
@@ -113,10 +114,12 @@ impl World {
         }
         let mut all = Vec::new();
         for (person, somebody) in &self.people {
-            let ways = self.ways(*person, somebody);
-            for place in &places {
-                all.extend(reach(policies, *person, &ways, place));
-            }
+            let (who, ways) = (person.to_string(), self.ways(*person, somebody));
+            all.extend(places.iter().flat_map(|place| reach(policies, &who, &ways, place)));
+        }
+        for name in self.declared.workloads.keys() {
+            let (who, ways) = (format!("workload/{name}"), self.ways_of_workload(name));
+            all.extend(places.iter().flat_map(|place| reach(policies, &who, &ways, place)));
         }
         Ok(all)
     }
@@ -159,6 +162,24 @@ impl World {
             }
         }
         ways
+    }
+
+    /// A workload comes with a new token whenever it wants to.
+    fn ways_of_workload(&self, name: &Name) -> Vec<Way> {
+        let token = WorkloadTokenId::from_uuid(uuid::Uuid::nil());
+        let facts = |network| WorkloadFacts {
+            workload: name.clone(),
+            is_declared: true,
+            token,
+            token_ends: self.now.after(Duration::from_mins(1)),
+            only: None,
+            scopes: Arc::clone(&self.declared.scopes),
+            now: self.now,
+            network,
+            versions: FactVersions { catalog: self.declared.version, ..FactVersions::default() },
+        };
+        let way = |network| Way { facts: Facts::Workload(facts(network)), signed_in: true, network };
+        self.networks().into_iter().map(way).collect()
     }
 
     /// From anywhere, and from each network that a scope names.
@@ -209,12 +230,12 @@ impl World {
 }
 
 /// What she can do there, put together where it is by the same scope in the same way.
-fn reach(policies: &Policies, person: PersonId, ways: &[Way], place: &Resource) -> Vec<Reach> {
+fn reach(policies: &Policies, who: &str, ways: &[Way], place: &Resource) -> Vec<Reach> {
     let mut found: Vec<Reach> = Vec::new();
     for action in IN_ENVIRONMENTS {
         let first = ways.iter().find_map(|way| {
             let permit = policies.decide(&way.facts, *action, place.clone()).ok()?;
-            Some(one(person, place, way, &permit))
+            Some(one(who, place, way, &permit))
         });
         let Some(mut new) = first else { continue };
         let same = |it: &&mut Reach| Reach { actions: Vec::new(), ..(*it).clone() } == new;
@@ -228,14 +249,14 @@ fn reach(policies: &Policies, person: PersonId, ways: &[Way], place: &Resource) 
     found
 }
 
-fn one(person: PersonId, place: &Resource, way: &Way, permit: &Permit) -> Reach {
+fn one(who: &str, place: &Resource, way: &Way, permit: &Permit) -> Reach {
     let because = if way.signed_in {
         permit.because().to_owned()
     } else {
         "member by what was last said of her groups, once she signs in again".to_owned()
     };
     Reach {
-        person,
+        principal: who.to_owned(),
         at: place.to_string(),
         scope: permit.scope().cloned(),
         grant: permit.grant(),

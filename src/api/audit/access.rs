@@ -42,7 +42,7 @@ pub struct Access {
     people: usize,
     /// Of how many entries parts were forgotten; of whom they were is not known any more.
     forgotten: u64,
-    /// Who can do what where, by person, place and trust scope.
+    /// Who can do what where: people by id, place and trust scope, then workloads.
     #[schema(value_type = Vec<Object>)]
     items: Vec<Reach>,
     /// Always null: all are listed.

@@ -7,6 +7,7 @@ mod device_authorization;
 mod device_token;
 mod end_session;
 mod exchange_login;
+mod exchange_token;
 mod finish_step_up;
 mod list_people;
 mod list_sessions;
@@ -164,6 +165,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(device_authorization::route())
         .merge(device_token::route())
         .merge(finish_step_up::route())
+        .merge(exchange_token::route())
         .merge(recover::route())
         .merge(list_sessions::route())
         .merge(end_session::route())

@@ -9,9 +9,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::PersonView;
 use crate::{
-    api::{App, Auth, Json, requests::GrantView},
+    api::{AnyAuth, App, Json, requests::GrantView},
     base::{Name, Problem, Timestamp, ids::SessionId},
-    identity::{Caller, Identity},
+    identity::{AnyCaller, Caller, Identity, WorkloadCaller},
     policy::{Action, Resource},
 };
 
@@ -34,6 +34,42 @@ pub struct WhoamiView {
     pub grants: Vec<GrantView>,
     /// Whom to ask.
     pub contact: String,
+}
+
+/// Which workload calls, and what it is here.
+#[derive(Serialize, ToSchema)]
+pub struct WorkloadAmI {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub workload: Name,
+    /// Who issued its own token: a name of the server's configuration.
+    pub issuer: String,
+    /// Who it is there.
+    pub subject: String,
+    /// When its token here was issued.
+    #[schema(value_type = String)]
+    pub issued_at: Timestamp,
+    /// When it ends.
+    #[schema(value_type = String)]
+    pub ends_at: Timestamp,
+    /// The one trust scope that the token is good for; all of the workload's where nothing is said.
+    #[schema(value_type = Option<String>)]
+    pub scope: Option<Name>,
+    /// How it stands to each trust scope that names it, and why.
+    #[schema(value_type = Vec<Object>)]
+    pub scopes: Vec<crate::policy::ScopeStanding>,
+    /// Whom to ask.
+    pub contact: String,
+}
+
+/// Who calls: a person or a workload.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Somebody {
+    /// A person.
+    Person(Box<WhoamiView>),
+    /// A workload.
+    Workload(WorkloadAmI),
 }
 
 /// The session that somebody calls by.
@@ -102,13 +138,31 @@ pub(crate) async fn who(
     path = "/whoami",
     tag = "identity",
     responses(
-        (status = 200, description = "The caller.", body = WhoamiView),
+        (status = 200, description = "The caller.", body = Somebody),
         (status = 401, description = "`unauthenticated`"),
         (status = 403, description = "`person-suspended`, `person-deactivated`"),
     )
 )]
-async fn whoami(State(app): State<Arc<App>>, Auth(caller): Auth) -> Result<Json<WhoamiView>, Problem> {
-    Ok(Json(view(&app, &caller).await?))
+async fn whoami(State(app): State<Arc<App>>, AnyAuth(caller): AnyAuth) -> Result<Json<Somebody>, Problem> {
+    Ok(Json(match caller {
+        AnyCaller::Person(caller) => Somebody::Person(Box::new(view(&app, &caller).await?)),
+        AnyCaller::Workload(caller) => Somebody::Workload(view_of_workload(&app, caller).await?),
+    }))
+}
+
+async fn view_of_workload(app: &App, caller: WorkloadCaller) -> Result<WorkloadAmI, Problem> {
+    app.gate.authorize(AnyCaller::Workload(caller.clone()), Action::SeeOwn, Resource::Own).await?;
+    let standing = app.gate.standing_of_workload(&caller).await?;
+    Ok(WorkloadAmI {
+        workload: caller.workload,
+        issuer: standing.token.issuer,
+        subject: standing.token.subject,
+        issued_at: standing.token.issued_at,
+        ends_at: standing.token.ends_at,
+        scope: standing.token.scope,
+        scopes: standing.scopes,
+        contact: app.config.contact.clone(),
+    })
 }
 
 /// The same for the page.

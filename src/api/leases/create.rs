@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{LeaseView, role};
 use crate::{
     api::{
-        App, Auth, Json,
+        AnyAuth, App, Json,
         secrets::{Encoding, plain, written},
     },
     base::{LeaseRef, Problem, Result, SecretValue, time::parse_duration},
@@ -80,7 +80,7 @@ pub struct LentView {
 )]
 async fn create(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Json(body): Json<NewLease>,
 ) -> Result<(StatusCode, Json<LentView>), Problem> {
     let at: LeaseRef = body.at.parse().map_err(Problem::invalid)?;

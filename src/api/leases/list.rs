@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::LeaseView;
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::Problem,
     policy::{Action, Resource},
     secrets::leases::Whose,
@@ -51,7 +51,7 @@ pub struct LeaseList {
 )]
 async fn list(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Query(which): Query<Which>,
 ) -> Result<Json<LeaseList>, Problem> {
     let (action, resource) = match which.person {

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{LeaseView, lease_id, role};
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::{Problem, Result, time::parse_duration},
     policy::{Action, Resource},
 };
@@ -42,7 +42,7 @@ pub struct Renewal {
 )]
 async fn renew(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(lease): Path<String>,
     Json(body): Json<Renewal>,
 ) -> Result<Json<LeaseView>, Problem> {

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{LeaseView, lease_id};
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::{Problem, Result},
     policy::{Action, Resource},
 };
@@ -38,12 +38,12 @@ pub struct Revocation {}
 )]
 async fn revoke(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(lease): Path<String>,
     Json(Revocation {}): Json<Revocation>,
 ) -> Result<Json<LeaseView>, Problem> {
     let id = lease_id(&lease)?;
-    let is_own = app.leases.holder(id).await? == caller.person.to_string();
+    let is_own = app.leases.holder(id).await? == caller.to_string();
     let (action, resource) =
         if is_own { (Action::EndOwnLease, Resource::Own) } else { (Action::ManagePeople, Resource::People) };
     let lease = app.gate.act(&caller, action, resource, |permit| app.leases.revoke(permit, id)).await?;

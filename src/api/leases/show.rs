@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{LeaseView, lease_id};
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::Problem,
     policy::{Action, Resource},
 };
@@ -26,11 +26,11 @@ use crate::{
 )]
 async fn show(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(lease): Path<String>,
 ) -> Result<Json<LeaseView>, Problem> {
     let id = lease_id(&lease)?;
-    let is_own = app.leases.holder(id).await? == caller.person.to_string();
+    let is_own = app.leases.holder(id).await? == caller.to_string();
     let (action, resource) =
         if is_own { (Action::SeeOwn, Resource::Own) } else { (Action::SeePeople, Resource::People) };
     let permit = app.gate.authorize(&caller, action, resource).await?;

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{MadeView, SecretPath};
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::Problem,
     policy::Action,
     secrets::Recipe,
@@ -52,7 +52,7 @@ pub struct RecipeBody {
 )]
 async fn generate(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(path): Path<SecretPath>,
     Json(body): Json<RecipeBody>,
 ) -> Result<(StatusCode, Json<MadeView>), Problem> {

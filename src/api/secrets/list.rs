@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::EnvironmentPath;
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::Problem,
     policy::Action,
     secrets::Listed,
@@ -71,7 +71,7 @@ impl From<Listed> for SecretView {
 )]
 async fn list(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(path): Path<EnvironmentPath>,
 ) -> Result<Json<Secrets>, Problem> {
     let permit = app.gate.authorize(&caller, Action::List, path.resource(&app).await?).await?;

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{SecretPath, ValueView};
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::Problem,
     policy::Action,
 };
@@ -38,7 +38,7 @@ pub struct Which {
 )]
 async fn reveal(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(path): Path<SecretPath>,
     Query(which): Query<Which>,
 ) -> Result<Json<ValueView>, Problem> {

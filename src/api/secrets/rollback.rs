@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{MadeView, SecretPath};
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::Problem,
     policy::Action,
 };
@@ -46,7 +46,7 @@ pub struct Rollback {
 )]
 async fn rollback(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(path): Path<SecretPath>,
     Json(body): Json<Rollback>,
 ) -> Result<(StatusCode, Json<MadeView>), Problem> {

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{EnvironmentPath, ValueView};
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::Problem,
     policy::Action,
 };
@@ -37,7 +37,7 @@ pub struct Values {
 )]
 async fn run(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(path): Path<EnvironmentPath>,
 ) -> Result<Json<Values>, Problem> {
     let resource = path.resource(&app).await?;

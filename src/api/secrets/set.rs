@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{MadeView, SecretPath, ValueBody};
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::Problem,
     policy::Action,
 };
@@ -34,7 +34,7 @@ use crate::{
 )]
 async fn set(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(path): Path<SecretPath>,
     Json(body): Json<ValueBody>,
 ) -> Result<(StatusCode, Json<MadeView>), Problem> {

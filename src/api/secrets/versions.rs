@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::SecretPath;
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::{Problem, Timestamp},
     policy::Action,
     secrets::VersionLine,
@@ -68,7 +68,7 @@ impl From<VersionLine> for VersionView {
 )]
 async fn versions(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Path(path): Path<SecretPath>,
 ) -> Result<Json<Versions>, Problem> {
     let permit = app.gate.authorize(&caller, Action::List, path.resource(&app).await?).await?;

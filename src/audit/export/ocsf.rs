@@ -52,8 +52,8 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
     Some(match action {
         "session.began" | "recovery.used" => (Auth, LOGON),
         "session.ended" | "person.signed-out" => (Auth, LOGOFF),
-        "login.approved" | "login.refused" | "recovery.created" => (Auth, TICKET),
-        "session.used" | "session.raised" | "session.confirmed" => (Auth, OTHER),
+        "login.approved" | "login.refused" | "recovery.created" | "workload.token-issued" => (Auth, TICKET),
+        "session.used" | "session.raised" | "session.confirmed" | "workload.refused" => (Auth, OTHER),
         "grant.began" | "lease.issuing" | "lease.issued" => (Class::UserAccessManagement, ASSIGN),
         "grant.ended" | "lease.ending" | "lease.ended" | "lease.not-issued" => {
             (Class::UserAccessManagement, REVOKE)

@@ -2,6 +2,7 @@
 
 mod archive;
 mod outward;
+mod workloads;
 
 use std::{
     collections::BTreeMap,
@@ -120,6 +121,7 @@ impl Check<'_> {
         let administrators = self.administrators(&raw.administrators, &raw.providers);
         let providers = self.providers(raw.providers);
         let clusters = self.clusters(raw.clusters);
+        let workload_issuers = self.workload_issuers(raw.workload_issuers, public_url.as_ref(), &clusters);
         let webhooks = self.webhooks(raw.webhooks);
         let mut outward = self.outward(&mut raw.log);
         let archive = raw.log.archive.take();
@@ -140,6 +142,7 @@ impl Check<'_> {
             trusted_proxies,
             engine: engine?,
             providers,
+            workload_issuers,
             clusters,
             webhooks,
             log,

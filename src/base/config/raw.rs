@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+use super::IssuerKind;
 use crate::base::{Name, SecretValue};
 
 /// Keys that hold a credential itself: the environment may set them, the file may not.
@@ -34,6 +35,8 @@ pub(super) struct Raw {
     pub(super) tls: Option<RawTls>,
     pub(super) engine: RawEngine,
     pub(super) providers: Vec<RawProvider>,
+    #[serde(default)]
+    pub(super) workload_issuers: Vec<RawWorkloadIssuer>,
     #[serde(default)]
     pub(super) clusters: BTreeMap<Name, RawCluster>,
     #[serde(default)]
@@ -144,6 +147,17 @@ pub(super) struct RawProvider {
     pub(super) required_acr: Vec<String>,
     #[serde(default)]
     pub(super) revalidate: bool,
+}
+
+/// `[[workload_issuers]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWorkloadIssuer {
+    pub(super) name: Name,
+    pub(super) kind: IssuerKind,
+    pub(super) issuer: String,
+    pub(super) audience: Option<String>,
+    pub(super) cluster: Option<Name>,
 }
 
 /// `[clusters.NAME]`.

@@ -305,3 +305,44 @@ fn an_archive_is_a_folder_or_a_bucket_and_takes_nothing_too_young() {
         assert!(found.iter().any(|it| it.contains(message)), "{text}: {found:#?}");
     }
 }
+
+const WORKLOADS: &str = "[[workload_issuers]]\nname = \"github\"\nkind = \"github\"\nissuer = \
+                         \"https://token.actions.githubusercontent.com\"\n";
+
+#[test]
+fn workload_issuers_are_for_our_own_address_unless_said_otherwise() {
+    let config = parse(&format!("{SMALL}{WORKLOADS}"), &[]).unwrap();
+    assert_eq!(config.workload_issuers[0].audience, "http://127.0.0.1:8080");
+    let named = format!("{SMALL}{WORKLOADS}audience = \"https://pc.example.com\"\n");
+    assert_eq!(parse(&named, &[]).unwrap().workload_issuers[0].audience, "https://pc.example.com");
+}
+
+#[test]
+fn workload_issuers_that_could_not_be_told_apart_or_reached_safely() {
+    let with = |more: &str| format!("{SMALL}{WORKLOADS}{more}");
+    refused(
+        &with(WORKLOADS),
+        &[],
+        &["there are two workload issuers 'github'", "another workload issuer has this address"],
+    );
+    let issuer = |kind: &str, rest: &str| {
+        format!("[[workload_issuers]]\nname = \"x\"\nkind = \"{kind}\"\nissuer = {rest}\n")
+    };
+    refused(&with(&issuer("oidc", "\"http://ci.example.com\"")), &[], &["this is not https"]);
+    let github = format!("{SMALL}{}", issuer("oidc", "\"https://token.actions.githubusercontent.com\""));
+    refused(&github, &[], &["whose ids have to be pinned"]);
+    let name = "\"https://kubernetes.default.svc\"";
+    refused(&with(&issuer("kubernetes", &format!("{name}\ncluster = \"k\""))), &[], &["no [clusters.k]"]);
+    refused(
+        &with(&issuer("oidc", &format!("{name}\ncluster = \"k\"\n[clusters.k]\nin_cluster = true"))),
+        &[],
+        &["only a cluster's own tokens"],
+    );
+    refused(
+        &with(&issuer("kubernetes", &format!("{name}\ncluster = \"k\"\n[clusters.k]\ndirectory = \"d\""))),
+        &[],
+        &["a folder has no ServiceAccounts"],
+    );
+    let fine = issuer("kubernetes", &format!("{name}\ncluster = \"k\"\n[clusters.k]\nin_cluster = true"));
+    assert_eq!(parse(&with(&fine), &[]).unwrap().workload_issuers[1].kind, IssuerKind::Kubernetes);
+}

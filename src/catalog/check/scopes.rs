@@ -45,7 +45,10 @@ fn reach(action: Action) -> Reach {
 
 impl At<'_, '_> {
     pub(super) fn scope(&mut self, scope: &TrustScope) {
-        self.not_empty(&["members", "groups"], &scope.members.groups, "nobody could be in the scope");
+        if scope.members.workloads.is_empty() {
+            self.not_empty(&["members", "groups"], &scope.members.groups, "nobody could be in the scope");
+        }
+        self.members_that_are_workloads(scope);
         self.refers_all(&["members", "groups"], Kind::Group, &scope.members.groups);
         self.not_empty(&["allows"], &scope.allows, "the scope would allow nothing");
         if let Some(by_request) = &scope.by_request {

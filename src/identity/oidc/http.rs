@@ -21,7 +21,7 @@ const PATIENCE_TO_CONNECT: Duration = Duration::from_secs(2);
 
 /// A client for one provider.
 #[derive(Clone, Debug)]
-pub(super) struct BoundedClient {
+pub(in crate::identity) struct BoundedClient {
     client: reqwest::Client,
     loopback: bool,
     issuer: Url,
@@ -29,7 +29,7 @@ pub(super) struct BoundedClient {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoAnswer {
+pub(in crate::identity) enum NoAnswer {
     /// Nobody answered, or not in time.
     #[error("it does not answer")]
     Unreachable,
@@ -46,7 +46,7 @@ pub(super) enum NoAnswer {
 
 impl BoundedClient {
     /// A client for the provider at `issuer`.
-    pub(super) fn new(issuer: &Url) -> Result<Self> {
+    pub(in crate::identity) fn new(issuer: &Url) -> Result<Self> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE)
@@ -58,7 +58,7 @@ impl BoundedClient {
     }
 
     /// Whether `url` may be called, or a browser be sent there.
-    pub(super) fn may_call(&self, url: &Url) -> Result<(), NoAnswer> {
+    pub(in crate::identity) fn may_call(&self, url: &Url) -> Result<(), NoAnswer> {
         let host = || url.host_str().unwrap_or("no host").to_owned();
         if self.loopback && url.scheme() == "http" && is_loopback(url) {
             return Ok(());
@@ -81,7 +81,10 @@ impl BoundedClient {
     }
 
     /// A JSON document, with the headers that came with it. What is no JSON is `None`.
-    pub(super) async fn json(&self, url: &Url) -> Result<(HeaderMap, u16, Option<Value>), NoAnswer> {
+    pub(in crate::identity) async fn json(
+        &self,
+        url: &Url,
+    ) -> Result<(HeaderMap, u16, Option<Value>), NoAnswer> {
         self.may_call(url)?;
         let answer = self.client.get(url.clone()).header(http::header::ACCEPT, "application/json");
         let answer = answer.send().await.map_err(|_| NoAnswer::Unreachable)?;

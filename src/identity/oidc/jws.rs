@@ -1,4 +1,5 @@
-//! Tokens of a provider that are no ID tokens, signed by the same keys (RFC 7515).
+//! Tokens of a provider that are no ID tokens, and those of workloads, signed by keys that are published
+//! (RFC 7515).
 
 use data_encoding::BASE64URL_NOPAD;
 use openidconnect::{
@@ -23,15 +24,15 @@ struct Header {
 }
 
 /// A token whose signature fits.
-pub(super) struct Signed {
+pub(in crate::identity) struct Signed {
     /// What sort of token it says that it is.
-    pub(super) typ: Option<String>,
+    pub(in crate::identity) typ: Option<String>,
     /// Its claims.
-    pub(super) claims: Map<String, Value>,
+    pub(in crate::identity) claims: Map<String, Value>,
 }
 
 /// The claims of a token that one of these keys has signed, by an algorithm that is believed.
-pub(super) fn signed(token: &str, keys: &CoreJsonWebKeySet) -> Result<Signed, Disbelief> {
+pub(in crate::identity) fn signed(token: &str, keys: &CoreJsonWebKeySet) -> Result<Signed, Disbelief> {
     let unreadable = Disbelief::Wrong("it is no signed token that we understand");
     let parts: Vec<&str> = token.split('.').take(4).collect();
     let [header, claims, signature] = parts[..] else { return Err(unreadable) };

@@ -21,7 +21,10 @@ use url::Url;
 pub(super) use again::{AskedAbout, Said};
 pub use check::ProviderFinding;
 pub(crate) use http::is_loopback;
+pub(in crate::identity) use http::{BoundedClient, NoAnswer};
+pub(in crate::identity) use jws::{Signed, signed};
 use provider::{Awaited, Provider};
+pub(in crate::identity) use verify::{Disbelief, SKEW};
 
 pub(super) use claims::is_entra;
 

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::base::Timestamp;
 
 /// How far the provider's clock may be from ours.
-pub(super) const SKEW: Duration = Duration::from_mins(1);
+pub(in crate::identity) const SKEW: Duration = Duration::from_mins(1);
 /// How long ago an ID token may have been issued: it comes straight from the token endpoint.
 pub(super) const FRESH: Duration = Duration::from_mins(10);
 
@@ -45,7 +45,7 @@ pub(super) struct Expected<'a> {
 
 /// Why an ID token is not believed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Disbelief {
+pub(in crate::identity) enum Disbelief {
     /// It is signed by a key that we do not have: the provider may have new ones.
     UnknownKey,
     /// It is not what it should be.

@@ -14,7 +14,7 @@ use crate::{
         ids::PersonId,
         time::ManualClock,
     },
-    identity::{Arrival, Assertion, Identity, NewSession, Parts, Sealing, ServicePermits},
+    identity::{Arrival, Assertion, Identity, NewSession, Parts, Sealing, ServicePermits, WorkloadParts},
     policy::{Action, FactVersions, Permit, Principal, Resource, Service},
     store::{Database, Row, WriteTx, sql},
 };
@@ -74,6 +74,10 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn new(providers: Vec<ProviderConfig>) -> Self {
+        Self::with(providers, WorkloadParts::default()).await
+    }
+
+    pub(super) async fn with(providers: Vec<ProviderConfig>, workloads: WorkloadParts) -> Self {
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -92,6 +96,7 @@ impl Bench {
             public_url: "https://secrets.example.com/".parse().unwrap(),
             administrators: vec![AdministratorGroup { provider: "company".to_owned(), id: "it".to_owned() }],
             providers,
+            workloads,
             sessions: SessionConfig { idle: Duration::from_hours(1), absolute: Duration::from_hours(8) },
             outbox: crate::notify::Outbox::default(),
         })
