@@ -1,8 +1,9 @@
 //! `portctl lease`
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use clap::Subcommand;
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
@@ -110,16 +111,27 @@ fn write_variables(role: &Name, lent: &Lent) -> Result<()> {
 
 /// One of the two places where a value becomes JSON: its holder asked for it in that form.
 fn write_json(lent: &Lent) -> Result<()> {
-    let mut credentials = serde_json::Map::new();
-    for credential in &lent.credentials {
-        let value = credential
-            .value
-            .expose_text()
-            .map_or_else(|| data_encoding::BASE64.encode(credential.value.expose()), str::to_owned);
-        credentials.insert(credential.name.clone(), value.into());
-    }
-    let answer = serde_json::json!({ "lease": lent.lease, "credentials": credentials });
-    write_bytes(Zeroizing::new(format!("{answer}\n")).as_bytes())
+    let texts: Vec<(&str, Zeroizing<String>)> = lent
+        .credentials
+        .iter()
+        .map(|it| {
+            let binary = || data_encoding::BASE64.encode(it.value.expose());
+            let text = it.value.expose_text().map_or_else(binary, str::to_owned);
+            (it.name.as_str(), Zeroizing::new(text))
+        })
+        .collect();
+    let credentials = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let told = Told { lease: &lent.lease, credentials };
+    let mut line = Zeroizing::new(serde_json::to_vec(&told).map_err(|e| Problem::internal(e.to_string()))?);
+    line.push(b'\n');
+    write_bytes(&line)
+}
+
+/// Borrowed on purpose: what serde_json owns is not wiped.
+#[derive(Serialize)]
+struct Told<'a> {
+    lease: &'a Lease,
+    credentials: BTreeMap<&'a str, &'a str>,
 }
 
 fn dash(text: Option<&String>) -> String {

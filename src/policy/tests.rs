@@ -30,10 +30,10 @@ fn scopes() -> Vec<TrustScope> {
     let scopes = json!([
         {"name": "administrators", "members": {"groups": ["it"]}, "allows": [{"actions": ["apply", "manage-people"]}]},
         {"name": "developer", "members": {"groups": ["engineering"]},
-         "allows": [{"actions": ["list", "reveal", "set"], "applications": "own-teams", "environments": ["sandbox"]}]},
+         "allows": [{"actions": ["list", "reveal", "set", "lease"], "applications": "own-teams", "environments": ["sandbox"]}]},
         {"name": "production-access", "members": {"groups": ["engineering"]},
          "by-request": {"approvers": ["leads"], "longest": "1h"},
-         "allows": [{"actions": ["reveal"], "applications": ["reports"], "environments": ["production"]}]},
+         "allows": [{"actions": ["reveal", "lease"], "applications": ["reports"], "environments": ["production"]}]},
         {"name": "auditor", "members": {"groups": ["audit"]}, "ends": "2027-01-01", "allows": [{"actions": ["read-log"]}]},
         {"name": "keys", "members": {"groups": ["it"]}, "authentication": {"acr": ["mfa"], "no-older-than": "10m"},
          "networks": ["10.0.0.0/8"], "allows": [{"actions": ["manage-keys"]}]},
@@ -200,7 +200,11 @@ fn cases() -> Vec<Case> {
     let sandbox = || secret("reports/sandbox");
     let production = || secret("reports/production");
     let in_sandbox = || Resource::Environment(environment("reports/sandbox"));
+    let lease = |at: &str| Resource::Lease(environment(at), name("reader"));
     vec![
+        case("a role of her team's sandbox", dana(), A::Lease, lease("reports/sandbox"), None),
+        case("a role of production", dana(), A::Lease, lease("reports/production"), Some(No::NeedsGrant)),
+        case("her own lease", dana(), A::EndOwnLease, Resource::Own, None),
         case("her team's sandbox", dana(), A::Reveal, sandbox(), None),
         case("an action that no scope names", dana(), A::Run, sandbox(), Some(No::NotCovered)),
         case(

@@ -28,7 +28,7 @@ const UNDER_WAY: Duration = Duration::from_secs(30);
 const AT_REST: Duration = Duration::from_secs(15);
 const WHILE_LEFT: Duration = Duration::from_millis(500);
 /// Shortest time between two looks, so that a busy log does not make this busy.
-const SHORTEST: Duration = Duration::from_millis(50);
+const SHORTEST: Duration = Duration::from_millis(100);
 /// After how long what failed is tried again, the first time and at the longest.
 const AGAIN: Duration = Duration::from_millis(500);
 const AGAIN_AT_LAST: Duration = Duration::from_secs(15);
@@ -63,6 +63,9 @@ impl Leases {
     /// # Errors
     /// A problem of the database. What the engine says is noted beside each lease, and tried again.
     pub async fn look(&self) -> Result<usize> {
+        if self.left().await? == 0 {
+            return Ok(0);
+        }
         let due = self.due().await?;
         stream::iter(due)
             .map(|lease| self.settle_or_note(lease))
@@ -70,13 +73,18 @@ impl Leases {
             .collect::<Vec<_>>()
             .await;
         self.close_renewals().await?;
-        let left: Option<(i64,)> = self
-            .it
-            .database
-            .fetch_optional(sql(
-                "SELECT CAST(count(*) AS BIGINT) FROM leases WHERE state IN ('opening', 'revoking')",
-            ))
-            .await?;
+        self.left().await
+    }
+
+    /// How much is half done: one question, because this is asked whenever the log has grown.
+    async fn left(&self) -> Result<usize> {
+        let query = sql(
+            "SELECT CAST((SELECT count(*) FROM leases WHERE state IN ('opening', 'revoking')) + \
+             (SELECT count(*) FROM lease_accessors a JOIN leases l ON l.id = a.lease WHERE l.state = 'ended') + \
+             (SELECT count(*) FROM intents i LEFT JOIN leases l ON l.intent = i.id \
+              WHERE i.room = $1 AND i.state IN ('open', 'unknown') AND l.id IS NULL) AS BIGINT)",
+        );
+        let left: Option<(i64,)> = self.it.database.fetch_optional(query.bind(ROOM)).await?;
         Ok(left.and_then(|(left,)| usize::try_from(left).ok()).unwrap_or(0))
     }
 
