@@ -36,6 +36,7 @@ const IN_ENVIRONMENTS: &[Action] = &[
     Action::Reveal,
     Action::Set,
     Action::Run,
+    Action::Lease,
     Action::Destroy,
     Action::SeeDelivery,
     Action::PauseDelivery,

@@ -26,6 +26,7 @@ fn reach(action: Action) -> Reach {
         | Action::Reveal
         | Action::Set
         | Action::Run
+        | Action::Lease
         | Action::Destroy
         | Action::SeeDelivery
         | Action::PauseDelivery => Reach::Environment,

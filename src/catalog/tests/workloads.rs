@@ -90,7 +90,7 @@ fn a_pin_that_never_fits_is_told() {
 fn trust_scopes_name_workloads_where_those_can_be() {
     let ci = workload("github", GITHUB);
     let scope = |rest: &str| format!("{ci}---\n{{kind: TrustScope, name: s, {rest}}}\n");
-    let run = "allows: [{actions: [run], applications: [a], environments: [e]}]";
+    let run = "allows: [{actions: [run, lease], applications: [a], environments: [e]}]";
     assert_eq!(findings(&scope(&format!("members: {{workloads: [ci]}}, {run}"))), [""; 0]);
     assert_eq!(findings(&scope(&format!("members: {{groups: [g], workloads: [ci]}}, {run}"))), [""; 0]);
     refused(&scope(&format!("members: {{workloads: [x]}}, {run}")), &["there is no Workload 'x'"]);
