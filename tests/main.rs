@@ -13,6 +13,7 @@ mod rules;
 mod scim;
 mod story;
 mod support;
+mod telling;
 mod web;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ const MODULES: &[Trials] = &[
     scim::trials,
     story::trials,
     support::trials,
+    telling::trials,
     web::trials,
 ];
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     base::{
-        EnvironmentRef, Result, Timestamp,
+        EnvironmentRef, Name, Result, Timestamp,
         ids::{Id, PersonId, SessionId},
     },
     catalog::Snapshot,
@@ -38,6 +38,13 @@ pub(super) struct StandingRow {
     source: Option<String>,
     group_id: Option<String>,
     asserted_at: Option<i64>,
+}
+
+impl StandingRow {
+    /// The group of this row, as files call it.
+    pub(super) fn alias<'d>(&self, declared: &'d Snapshot) -> Option<&'d Name> {
+        declared.alias(self.source.as_deref()?, self.group_id.as_deref()?)
+    }
 }
 
 /// Reads a person's status and memberships; the same in a unit and outside of one.

@@ -106,6 +106,7 @@ pub(crate) struct House {
     pub(crate) catalog: Catalog,
     pub(crate) services: Arc<Services>,
     pub(crate) requests: Requests,
+    outbox: Outbox,
 }
 
 pub(crate) fn production() -> EnvironmentRef {
@@ -160,18 +161,24 @@ impl House {
         let log = Log::open(database.clone(), ambient.clone(), Arc::new(Confirms)).await.unwrap();
         let services = Arc::new(Services(ambient.clone()));
         let catalog = Catalog::new(database.clone(), Vec::new());
+        let outbox = Outbox::new(&[webhook]);
         let requests = Requests::new(
             database.clone(),
             log.clone(),
             catalog.clone(),
             Arc::new(crate::policy::Policies::built_in().unwrap()),
             ambient.clone(),
-            Outbox::new(&[webhook]),
+            outbox.clone(),
             "https://port.example.com/",
         );
-        let house = Self { folder, database, log, clock, ambient, catalog, services, requests };
+        let house = Self { folder, database, log, clock, ambient, catalog, services, requests, outbox };
         house.declare().await;
         house
+    }
+
+    /// Where messages of its rooms go.
+    pub(crate) fn outbox(&self) -> Outbox {
+        self.outbox.clone()
     }
 
     /// Where its database lies.

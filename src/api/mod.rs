@@ -23,6 +23,7 @@ mod openapi;
 mod problem;
 pub mod public;
 mod refusal;
+pub mod removals;
 pub mod requests;
 pub mod rotation;
 mod router;

@@ -10,8 +10,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    App, audit, catalog, deliveries, grants, idempotency, identity, leases, leavers, requests, rotation,
-    scim_connections, secrets, version,
+    App, audit, catalog, deliveries, grants, idempotency, identity, leases, leavers, removals, requests,
+    rotation, scim_connections, secrets, version,
 };
 use crate::base::ProblemKind;
 
@@ -43,6 +43,7 @@ pub(super) fn endpoints() -> OpenApiRouter<Arc<App>> {
         .merge(grants::list::route())
         .merge(leases::routes())
         .merge(leavers::routes())
+        .merge(removals::routes())
         .merge(rotation::list::route())
         .merge(scim_connections::routes())
         .merge(deliveries::routes());

@@ -56,6 +56,8 @@ pub struct Config {
     pub clusters: BTreeMap<Name, Access>,
     /// Who is told of requests.
     pub webhooks: Vec<WebhookConfig>,
+    /// How e-mail is sent; nothing where it is not.
+    pub mail: Option<MailConfig>,
     /// The log's public side.
     pub log: LogConfig,
     /// Who cosigns the log, and where it is forwarded to.
@@ -107,6 +109,35 @@ pub enum EngineConfig {
     Embedded,
     /// In Vault or OpenBao.
     Vault(Box<VaultConfig>),
+}
+
+/// How e-mail is sent.
+#[derive(Clone, Debug)]
+pub struct MailConfig {
+    /// The server that takes it.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is made safe.
+    pub tls: MailTls,
+    /// Certificate authorities to believe instead of the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// From whom it comes.
+    pub from: String,
+    /// Who is told of what only administrators can see to.
+    pub administrators: Vec<String>,
+    /// As whom we sign in there.
+    pub credentials: Option<(String, Credential)>,
+}
+
+/// How a connection to a mail server is made safe. There is none that is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// From the first byte.
+    Implicit,
+    /// By STARTTLS, without which nothing is sent.
+    StartTls,
 }
 
 /// How Vault or OpenBao is reached.

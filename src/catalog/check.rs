@@ -186,6 +186,9 @@ impl<'a> At<'_, 'a> {
     fn team(&mut self, team: &Team) {
         self.not_empty(&["groups"], &team.groups, "nobody would be in the team");
         self.refers_all(&["groups"], Kind::Group, &team.groups);
+        if team.contact.as_ref().is_some_and(|it| it.parse::<lettre::Address>().is_err()) {
+            self.wrong(&["contact"], "this is no e-mail address", "Write for example team@example.com.");
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Team {
     pub name: Name,
     /// Aliases of its groups; being in one of them is being in the team.
     pub groups: Vec<Name>,
+    /// The e-mail address that is told of the team's work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
 }
 
 /// An application with its environments.

@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub groups: BTreeMap<Name, Group>,
     /// Teams, each with the aliases of its groups.
     pub teams: Vec<(Name, Vec<Name>)>,
+    /// Where teams want to be told, of those that say so.
+    pub contacts: BTreeMap<Name, String>,
     /// Applications by name.
     pub applications: BTreeMap<Name, Application>,
     /// Workloads by name.
@@ -49,6 +51,7 @@ impl Snapshot {
             version,
             groups: BTreeMap::new(),
             teams: Vec::new(),
+            contacts: BTreeMap::new(),
             applications: BTreeMap::new(),
             workloads: BTreeMap::new(),
             scopes: Arc::default(),
@@ -73,7 +76,10 @@ impl Snapshot {
                 self.aliases.insert((it.provider.clone(), it.id.clone()), it.name.clone());
                 self.groups.insert(it.name.clone(), it);
             }
-            Object::Team(it) => self.teams.push((it.name, it.groups)),
+            Object::Team(it) => {
+                self.contacts.extend(it.contact.map(|contact| (it.name.clone(), contact)));
+                self.teams.push((it.name, it.groups));
+            }
             Object::Application(it) => {
                 self.applications.insert(it.name.clone(), it);
             }

@@ -30,6 +30,8 @@ pub enum Command {
     Suspend(Act),
     /// Undo a suspension.
     Resume(Act),
+    /// Bring back who was deactivated: the person, and nothing that she held.
+    Reactivate(Act),
     /// End all sessions.
     SignOut(Act),
 }
@@ -65,6 +67,7 @@ impl Command {
             Self::Deactivate(it) => it.run(context, PersonAct::Deactivate).await,
             Self::Suspend(it) => it.run(context, PersonAct::Suspend).await,
             Self::Resume(it) => it.run(context, PersonAct::Resume).await,
+            Self::Reactivate(it) => it.run(context, PersonAct::Reactivate).await,
             Self::SignOut(it) => it.run(context, PersonAct::SignOut).await,
         }
     }
@@ -78,6 +81,7 @@ impl Act {
             PersonAct::Deactivate => format!("{who} is deactivated\n"),
             PersonAct::Suspend => format!("{who} is suspended\n"),
             PersonAct::Resume => format!("{who} is active again\n"),
+            PersonAct::Reactivate => format!("{who} is active again, and holds nothing\n"),
             PersonAct::SignOut => format!("{who} is signed out everywhere\n"),
         })?;
         if act == PersonAct::Deactivate {

@@ -35,8 +35,89 @@ pub struct LeaverLine {
     /// When nothing was left.
     #[serde(default)]
     pub closed_at: Option<String>,
+    /// How it was closed: `nothing-left` or `by-hand`.
+    #[serde(default)]
+    pub outcome: Option<String>,
+    /// Who closed it by hand.
+    #[serde(default)]
+    pub closed_by: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub closed_because: Option<String>,
     /// What is left.
     pub left: Left,
+}
+
+/// Something that she held.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldThing {
+    /// `session`, `request`, `grant`, …
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// What it was.
+    pub what: String,
+    /// Since when she had it.
+    pub began_at: String,
+    /// When it died.
+    #[serde(default)]
+    pub ended_at: Option<String>,
+}
+
+/// A step that could not be taken yet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Delay {
+    /// What sort of step.
+    pub step: String,
+    /// What it is about.
+    pub thing: String,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// Since when.
+    pub since: String,
+    /// What stood in its way.
+    pub last_error: String,
+}
+
+/// A request that somebody could decide.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Power {
+    /// The request.
+    pub request: String,
+    /// Who asked.
+    pub person: String,
+    /// For which trust scope.
+    pub scope: String,
+    /// Where.
+    pub at: String,
+    /// How many others could.
+    pub others: usize,
+}
+
+/// What would end if somebody left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeaverPreview {
+    /// Who.
+    pub person: String,
+    /// What she is now.
+    pub status: String,
+    /// Sessions.
+    pub sessions: i64,
+    /// Requests of hers.
+    pub requests: i64,
+    /// Grants.
+    pub grants: i64,
+    /// Leases.
+    pub leases: i64,
+    /// Requests of others that she could decide.
+    #[serde(default)]
+    pub powers: Vec<Power>,
+    /// Secrets that would have to be changed.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// What else the server tells.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A step that was taken.
@@ -82,6 +163,12 @@ pub struct Leaver {
     /// What is to be rotated.
     #[serde(default)]
     pub tasks: Vec<RotationTask>,
+    /// What she held, and when each died.
+    #[serde(default)]
+    pub held: Vec<HeldThing>,
+    /// Steps that could not be taken yet.
+    #[serde(default)]
+    pub delays: Vec<Delay>,
 }
 
 impl Client {
@@ -99,6 +186,22 @@ impl Client {
     /// `denied`, `not-found`, `ambiguous`.
     pub async fn leaver(&self, who: &str) -> Result<Leaver> {
         self.get(&["leavers", who], &[]).await
+    }
+
+    /// What would end if somebody left now.
+    ///
+    /// # Errors
+    /// `denied`, `not-found`, `ambiguous`.
+    pub async fn leaver_preview(&self, who: &str) -> Result<LeaverPreview> {
+        self.get(&["leavers", who, "preview"], &[]).await
+    }
+
+    /// Closes a leaver by hand.
+    ///
+    /// # Errors
+    /// `denied`, `not-found`, `ambiguous`, `conflict`.
+    pub async fn close_leaver(&self, who: &str, reason: &str) -> Result<Leaver> {
+        self.post(&["leavers", who, "close"], &serde_json::json!({ "reason": reason })).await
     }
 
     /// Rotation tasks, of one state or all.

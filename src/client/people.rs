@@ -41,6 +41,8 @@ pub enum PersonAct {
     Suspend,
     /// Undoes a suspension.
     Resume,
+    /// Brings back who was deactivated.
+    Reactivate,
     /// Ends all sessions.
     SignOut,
 }
@@ -53,6 +55,7 @@ impl PersonAct {
             Self::Deactivate => "deactivate",
             Self::Suspend => "suspend",
             Self::Resume => "resume",
+            Self::Reactivate => "reactivate",
             Self::SignOut => "sign-out",
         }
     }

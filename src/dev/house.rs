@@ -196,6 +196,7 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
         workload_issuers: Vec::new(),
         clusters: BTreeMap::from([(name(CLUSTER)?, Access::Directory(folder.cluster(CLUSTER)))]),
         webhooks: Vec::new(),
+        mail: None,
         log: LogConfig {
             pin: None,
             origin: "port-control.invalid/dev".to_owned(),

@@ -5,4 +5,5 @@ mod bench;
 mod logout;
 mod oidc;
 mod people;
+mod removal;
 mod workloads;

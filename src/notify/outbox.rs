@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Webhook;
+use super::{Webhook, mail::CHANNEL};
 use crate::{
     audit::Work,
     base::{Result, ids::MessageId},
@@ -20,6 +20,15 @@ impl Outbox {
     #[must_use]
     pub fn new(webhooks: &[Webhook]) -> Self {
         Self { channels: Arc::new(webhooks.iter().map(|webhook| webhook.channel().to_owned()).collect()) }
+    }
+
+    /// The same, for e-mail, too, where that is sent.
+    #[must_use]
+    pub fn with_mail(mut self, is_sent: bool) -> Self {
+        if is_sent {
+            Arc::make_mut(&mut self.channels).push(CHANNEL.to_owned());
+        }
+        self
     }
 
     /// Writes a message on `topic`, such as `request.created`. `data` never holds a value or a token.

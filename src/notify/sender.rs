@@ -7,10 +7,10 @@ use reqwest::{Client, redirect};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Webhook;
+use super::{Mail, Webhook, mail::CHANNEL};
 use crate::{
     audit::Head,
-    base::{Ambient, Problem, Result, Timestamp},
+    base::{Ambient, Problem, Result, Timestamp, hex},
     store::{Database, sql},
 };
 
@@ -27,11 +27,12 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// How many messages are under way at once.
 const AT_ONCE: usize = 16;
 
-/// Sends messages to their webhooks.
+/// Sends messages to their webhooks, and by e-mail.
 pub struct Sender {
     database: Database,
     ambient: Ambient,
     webhooks: Vec<Webhook>,
+    mail: Option<Mail>,
     client: Client,
 }
 
@@ -42,9 +43,13 @@ struct Waiting {
     body: String,
     attempts: i64,
     next_at: i64,
+    recipient: Option<String>,
 }
 
 impl Sender {
+    /// How long one attempt may take.
+    pub const PATIENCE: Duration = PATIENCE;
+
     /// Sends to these webhooks and no others. Follows no redirect: a signed message goes where it was
     /// meant to go.
     ///
@@ -58,12 +63,19 @@ impl Sender {
             .user_agent(concat!("port-control/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| Problem::internal(format!("no client for webhooks: {}", e.without_url())))?;
-        Ok(Self { database, ambient, webhooks, client })
+        Ok(Self { database, ambient, webhooks, mail: None, client })
+    }
+
+    /// Sends by e-mail, too.
+    #[must_use]
+    pub fn with_mail(mut self, mail: Mail) -> Self {
+        self.mail = Some(mail);
+        self
     }
 
     /// Sends until `stop`, woken by the growing log and by the next attempt that is due.
     pub async fn run(self, mut log: watch::Receiver<Head>, stop: CancellationToken) {
-        if self.webhooks.is_empty() {
+        if self.webhooks.is_empty() && self.mail.is_none() {
             return stop.cancelled().await;
         }
         while !stop.is_cancelled() {
@@ -102,14 +114,15 @@ impl Sender {
     async fn due(&self) -> Result<Vec<Waiting>> {
         let now = self.ambient.now();
         let mut due = Vec::new();
-        for webhook in &self.webhooks {
+        let channels = self.webhooks.iter().map(Webhook::channel);
+        for channel in channels.chain(self.mail.iter().map(|_| CHANNEL)) {
             let rows: Vec<Waiting> = self
                 .database
                 .fetch_all(
-                    sql("SELECT id, channel, body, attempts, next_at FROM outbox \
+                    sql("SELECT id, channel, body, attempts, next_at, recipient FROM outbox \
                          WHERE done_at IS NULL AND next_at <= $1 AND channel = $2 ORDER BY next_at, id LIMIT 16")
                     .bind(now)
-                    .bind(webhook.channel()),
+                    .bind(channel),
                 )
                 .await?;
             due.extend(rows);
@@ -129,19 +142,52 @@ impl Sender {
     }
 
     async fn send(&self, message: Waiting) -> Result<()> {
-        let Some(webhook) = self.webhooks.iter().find(|webhook| webhook.channel() == message.channel) else {
-            return Ok(());
-        };
         if !self.claim(&message).await? {
             return Ok(());
         }
-        match self.post(webhook, &message).await {
+        match self.deliver(&message).await? {
             Ok(()) => self.done(&message).await,
             Err(why) => {
-                tracing::warn!(host = webhook.host(), message = message.id, %why, "a webhook did not take a message");
+                tracing::warn!(message = message.id, why, "a message was not taken");
                 self.postpone(&message, &why).await
             }
         }
+    }
+
+    /// Sends a message by its channel; what went wrong.
+    async fn deliver(&self, message: &Waiting) -> Result<Result<(), String>> {
+        let webhook = self.webhooks.iter().find(|webhook| webhook.channel() == message.channel);
+        if let Some(webhook) = webhook {
+            return Ok(self.post(webhook, message).await.map_err(|why| format!("{}: {why}", webhook.host())));
+        }
+        let Some(mail) = &self.mail else { return Ok(Ok(())) };
+        let Some(recipient) = &message.recipient else { return self.hand_out(mail, message).await.map(Ok) };
+        // Each recipient's row ends in what tells it from the others; they are all one message.
+        let id = message.id.split('.').next().unwrap_or(&message.id);
+        let sent = mail.send(id, &message.body, recipient, self.ambient.now()).await;
+        Ok(sent.map_err(|why| format!("{}: {why}", mail.host())))
+    }
+
+    /// Makes one row for each recipient, the same ones however often it is tried.
+    async fn hand_out(&self, mail: &Mail, message: &Waiting) -> Result<()> {
+        for recipient in mail.recipients(&message.body).await? {
+            let digest = ring::digest::digest(&ring::digest::SHA256, recipient.as_bytes());
+            let id = format!("{}.{}", message.id, hex::encode(&digest.as_ref()[..8]));
+            let now = self.ambient.now();
+            self.database
+                .write_unrecorded(
+                    "outbox",
+                    sql("INSERT INTO outbox (id, channel, topic, body, created_at, attempts, next_at, recipient) \
+                         SELECT $2, channel, topic, body, created_at, 0, $3, $4 FROM outbox WHERE id = $1 \
+                         ON CONFLICT (id) DO NOTHING")
+                    .bind(&message.id)
+                    .bind(id)
+                    .bind(now)
+                    .bind(recipient),
+                )
+                .await?;
+        }
+        Ok(())
     }
 
     /// Takes a message for a while, so that no other replica sends it, too.
@@ -177,7 +223,7 @@ impl Sender {
     }
 
     async fn done(&self, message: &Waiting) -> Result<()> {
-        let query = sql("UPDATE outbox SET done_at = $2, last_error = NULL WHERE id = $1")
+        let query = sql("UPDATE outbox SET done_at = $2, last_error = NULL, recipient = NULL WHERE id = $1")
             .bind(&message.id)
             .bind(self.ambient.now());
         self.database.write_unrecorded("outbox", query).await?;

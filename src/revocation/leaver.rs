@@ -1,6 +1,10 @@
 //! A leaver: what is left of what she held, counted down to zero.
 
-use super::tasks::{self, Task};
+use super::{
+    delays::{self, Delay},
+    held::{self, HeldThing},
+    tasks::{self, Task},
+};
 use crate::{
     access::stored,
     audit::{Draft, Work},
@@ -9,6 +13,11 @@ use crate::{
     policy::PersonStatus,
     store::{Database, Query, sql},
 };
+
+/// How a leaver was closed: everything went by itself.
+const NOTHING_LEFT: &str = "nothing-left";
+/// How a leaver was closed: she is active again.
+const CAME_BACK: &str = "came-back";
 
 /// How much is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -63,8 +72,14 @@ pub struct LeaverRow {
     pub email: String,
     /// Since when, in milliseconds since the epoch.
     pub since: i64,
-    /// When nothing was left, in milliseconds since the epoch.
+    /// When it was closed, in milliseconds since the epoch.
     pub closed_at: Option<i64>,
+    /// How it was closed: `nothing-left`, or `by-hand` by somebody who said why.
+    pub outcome: Option<String>,
+    /// Who closed it by hand.
+    pub closed_by: Option<String>,
+    /// Why it was closed by hand.
+    pub closed_because: Option<String>,
     /// How much is left.
     #[sqlx(flatten)]
     pub left: Left,
@@ -79,11 +94,16 @@ pub struct Leaver {
     pub steps: Vec<StepTaken>,
     /// Her rotation tasks since she left, open and closed.
     pub tasks: Vec<Task>,
+    /// What she held, and when each died.
+    pub held: Vec<HeldThing>,
+    /// Steps that could not be taken yet, and why.
+    pub delays: Vec<Delay>,
 }
 
 /// A value that a leaver knows and that is in use counts from the first instant, before its task is
 /// there: so nobody ever reads zero too early.
 const SELECT: &str = "SELECT p.id, p.display_name, p.email, p.status_since AS since, l.closed_at, \
+     l.outcome, l.closed_by, l.closed_because, \
      (SELECT count(*) FROM sessions s WHERE s.person = p.id AND s.ended_at IS NULL) AS sessions, \
      (SELECT count(*) FROM requests r WHERE r.person = p.id AND r.state = 'pending') AS requests, \
      (SELECT count(*) FROM grants g WHERE g.person = p.id AND g.ended_at IS NULL) AS grants, \
@@ -98,14 +118,16 @@ const SELECT: &str = "SELECT p.id, p.display_name, p.email, p.status_since AS si
      FROM people p LEFT JOIN leavers l ON l.person = p.id AND l.since = p.status_since \
      WHERE p.status = 'deactivated'";
 
-fn one_query(person: PersonId) -> Query {
+pub(super) fn one_query(person: PersonId) -> Query {
     Query::composed(format!("{SELECT} AND p.id = $1"), Vec::new()).bind(person)
 }
 
-/// Whether anyone has left at all.
+/// Whether anyone has left at all, or has left and come back without that being noted.
 pub(super) async fn any(database: &Database) -> Result<bool> {
-    let found: Option<(String,)> =
-        database.fetch_optional(sql("SELECT id FROM people WHERE status = 'deactivated' LIMIT 1")).await?;
+    let found: Option<(String,)> = database
+        .fetch_optional(sql("SELECT id FROM people WHERE status = 'deactivated' \
+             UNION ALL SELECT person FROM leavers WHERE closed_at IS NULL LIMIT 1"))
+        .await?;
     Ok(found.is_some())
 }
 
@@ -131,7 +153,9 @@ pub(super) async fn one(database: &Database, declared: &Snapshot, person: Person
         .await?;
     let mut tasks = tasks::list(database, declared, None, Some(person)).await?;
     tasks.retain(|task| task.closed_at.is_none_or(|at| at >= since));
-    Ok(Leaver { row, steps, tasks })
+    let held = held::of(database, person, since).await?;
+    let delays = delays::of(database, person).await?;
+    Ok(Leaver { row, steps, tasks, held, delays })
 }
 
 /// Leavers of whom nothing seems to be left, which is not noted yet.
@@ -182,15 +206,36 @@ pub(super) async fn finish(work: &mut Work<'_>, person: PersonId) -> Result<()> 
     }
     let touched = work
         .execute(
-            sql("UPDATE leavers SET closed_at = $3 WHERE person = $1 AND since = $2 AND closed_at IS NULL")
-                .bind(person)
-                .bind(row.since)
-                .bind(work.now()),
+            sql("UPDATE leavers SET closed_at = $3, outcome = $4 \
+                 WHERE person = $1 AND since = $2 AND closed_at IS NULL")
+            .bind(person)
+            .bind(row.since)
+            .bind(work.now())
+            .bind(NOTHING_LEFT),
         )
         .await?;
     if touched == 0 {
         return Err(Problem::conflict(format!("that nothing is left of {person} is noted")));
     }
-    work.record(Draft::act("leaver.closed").subject(person));
+    work.record(Draft::act("leaver.closed").subject(person).with("outcome", NOTHING_LEFT));
+    Ok(())
+}
+
+/// Notes that she has come back: what was left then is hers no longer, or goes on as rotation work.
+pub(super) async fn came_back(work: &mut Work<'_>, person: PersonId) -> Result<()> {
+    let touched = work
+        .execute(
+            sql("UPDATE leavers SET closed_at = $2, outcome = $3 WHERE person = $1 AND closed_at IS NULL \
+                 AND NOT EXISTS (SELECT 1 FROM people p WHERE p.id = leavers.person \
+                     AND p.status = 'deactivated' AND p.status_since = leavers.since)")
+            .bind(person)
+            .bind(work.now())
+            .bind(CAME_BACK),
+        )
+        .await?;
+    if touched == 0 {
+        return Err(Problem::conflict(format!("{person} has not come back, or that is noted")));
+    }
+    work.record(Draft::act("leaver.closed").subject(person).with("outcome", CAME_BACK));
     Ok(())
 }

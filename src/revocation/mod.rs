@@ -6,14 +6,22 @@
 //! it reads what is left and takes it away; it has no other input, and killed at any point it goes on
 //! where it was.
 
+mod close;
+mod delays;
+mod held;
 mod leaver;
+mod preview;
 mod steps;
 mod tasks;
+mod tell;
 
 #[cfg(test)]
 mod tests;
 
+pub use delays::Delay;
+pub use held::HeldThing;
 pub use leaver::{Leaver, LeaverRow, Left, StepTaken};
+pub use preview::Preview;
 pub use tasks::{Obstacle, Task};
 
 use std::{sync::Arc, time::Duration};
@@ -21,12 +29,17 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use self::steps::{Step, Take};
+use self::{
+    delays::Delays,
+    steps::{Kind, Step, Take},
+    tell::Messages,
+};
 use crate::{
     audit::Log,
-    base::{Problem, ProblemKind, Result, ids::PersonId},
+    base::{Ambient, Problem, ProblemKind, Result, ids::PersonId},
     catalog::Catalog,
     identity::ServicePermits,
+    notify::Outbox,
     policy::{Action, Permit, Resource, Service},
     store::Database,
 };
@@ -36,6 +49,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// Shortest time between two looks, so that a busy log does not make this busy.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
 
+/// Time between two looks while something is put off.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// Takes from leavers what they hold, and tells what is left. Cheap to clone.
 #[derive(Clone)]
 pub struct Revocation {
@@ -43,13 +59,30 @@ pub struct Revocation {
     log: Log,
     catalog: Catalog,
     permits: Arc<dyn ServicePermits>,
+    ambient: Ambient,
+    outbox: Outbox,
+}
+
+/// What came of one look at what there is to do.
+#[derive(Default)]
+struct Round {
+    taken: usize,
+    /// The first thing that went wrong; everything else was done all the same.
+    problem: Option<Problem>,
 }
 
 impl Revocation {
-    /// Acts under permits of [`Service::Revocation`].
+    /// Acts under permits of [`Service::Revocation`], and tells by `outbox`.
     #[must_use]
-    pub fn new(database: Database, log: Log, catalog: Catalog, permits: Arc<dyn ServicePermits>) -> Self {
-        Self { database, log, catalog, permits }
+    pub fn new(
+        database: Database,
+        log: Log,
+        catalog: Catalog,
+        permits: Arc<dyn ServicePermits>,
+        ambient: Ambient,
+        outbox: Outbox,
+    ) -> Self {
+        Self { database, log, catalog, permits, ambient, outbox }
     }
 
     /// Looks again and again until `stop`.
@@ -58,10 +91,11 @@ impl Revocation {
         while !stop.is_cancelled() {
             log.borrow_and_update();
             let sleep = match self.look().await {
-                Ok(_) => LONGEST_SLEEP,
+                Ok(_) if !self.waits().await => LONGEST_SLEEP,
+                Ok(_) => AFTER_FAILURE,
                 Err(problem) => {
-                    tracing::warn!(%problem, "what leavers hold could not be taken yet");
-                    Duration::from_secs(1)
+                    tracing::warn!(%problem, "a part of what leavers hold could not be taken yet");
+                    AFTER_FAILURE
                 }
             };
             tokio::select! {
@@ -76,31 +110,65 @@ impl Revocation {
         }
     }
 
-    /// Takes every step that there is to take now; how many were taken.
+    /// Whether a step is put off that has to be tried again soon.
+    async fn waits(&self) -> bool {
+        Delays::read(&self.database).await.is_ok_and(|delays| !delays.is_empty())
+    }
+
+    /// Takes every step that there is to take now; how many were taken. One that fails is put off, and
+    /// holds no other up.
     ///
     /// # Errors
-    /// A problem of the database; what was taken before stays taken.
+    /// The first problem of a step, once everything else is done; what was taken stays taken.
     pub async fn look(&self) -> Result<usize> {
         let mut taken = 0;
         if !leaver::any(&self.database).await? {
             return Ok(taken);
         }
         loop {
-            let before = taken;
+            let mut round = Round::default();
             // In this order: a leaver is only through when her tasks are, tasks come from what she knows.
             for kind in steps::KINDS {
-                let declared = self.catalog.snapshot().await?;
-                let found = kind.find(&self.database, &declared).await?;
-                for outcome in join_all(found.into_iter().map(|step| self.take(step))).await {
-                    match outcome {
-                        Ok(()) => taken += 1,
-                        Err(problem) if is_overtaken(&problem) => {}
-                        Err(problem) => return Err(problem),
-                    }
+                if let Err(problem) = self.take_all(kind, &mut round).await {
+                    round.problem.get_or_insert(problem);
                 }
             }
-            if taken == before {
-                return Ok(taken);
+            taken += round.taken;
+            match round.problem {
+                Some(problem) if round.taken == 0 => return Err(problem),
+                _ if round.taken == 0 => return Ok(taken),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes all steps of a kind that are due.
+    async fn take_all(&self, kind: Kind, round: &mut Round) -> Result<()> {
+        let declared = self.catalog.snapshot().await?;
+        let delays = Delays::read(&self.database).await?;
+        let now = self.ambient.now();
+        let mut found = kind.find(&self.database, &declared).await?;
+        found.retain(|step| delays.is_due(step, now));
+        let delays = &delays;
+        for outcome in join_all(found.into_iter().map(|step| self.try_to_take(step, delays))).await {
+            match outcome {
+                Ok(taken) => round.taken += usize::from(taken),
+                Err(problem) => drop(round.problem.get_or_insert(problem)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a step, or puts it off; whether it was taken.
+    async fn try_to_take(&self, step: Step, delays: &Delays) -> Result<bool> {
+        match self.take(step.clone()).await {
+            Ok(()) => delays.over(&self.database, &step).await.map(|()| true),
+            Err(problem) if is_overtaken(&problem) => {
+                delays.over(&self.database, &step).await.map(|()| false)
+            }
+            Err(problem) => {
+                delays::put_off(&self.database, &self.ambient, &step, &problem).await?;
+                Err(problem)
             }
         }
     }
@@ -108,7 +176,11 @@ impl Revocation {
     async fn take(&self, step: Step) -> Result<()> {
         let permit = self.permits.permit(Service::Revocation, Action::Revoke, Resource::People)?;
         let declared = self.catalog.snapshot().await?;
-        self.log.perform(Take { permit, step, declared }).await
+        let messages = match step {
+            Step::Begin(person) => Messages::of(self, &declared, person).await?,
+            _ => Messages::default(),
+        };
+        self.log.perform(Take { permit, step, declared, messages, revocation: self.clone() }).await
     }
 
     /// Everyone who has left, those with something left first.
@@ -128,6 +200,16 @@ impl Revocation {
         permit.expect(Action::SeePeople)?;
         let declared = self.catalog.snapshot().await?;
         leaver::one(&self.database, &declared, person).await
+    }
+
+    /// What would end if somebody left now. Changes nothing.
+    ///
+    /// # Errors
+    /// A problem of the database.
+    pub async fn preview(&self, permit: Permit, person: PersonId) -> Result<Preview> {
+        permit.expect(Action::SeePeople)?;
+        let declared = self.catalog.snapshot().await?;
+        preview::of(&self.database, &declared, person, self.ambient.now()).await
     }
 
     /// Rotation tasks, the newest first: open, closed, or all.

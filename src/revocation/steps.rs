@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{leaver, tasks};
+use super::{Revocation, leaver, tasks, tell::Messages};
 use crate::{
     access::{end_grant, move_facts, stored, withdraw},
     audit::{Authority, Draft, Unit, Work},
@@ -37,6 +37,53 @@ pub(super) enum Step {
     CloseTask(RotationTaskId),
     /// Note that nothing is left.
     Finish(PersonId),
+    /// Note that she has come back, whatever was left.
+    CameBack(PersonId),
+}
+
+impl Step {
+    /// What sort of step it is, as it is stored and shown.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Begin(_) => "begin",
+            Self::EndSession(..) => "end-session",
+            Self::WithdrawRequest(..) => "withdraw-request",
+            Self::EndGrant(..) => "end-grant",
+            Self::RevokeLease(..) => "revoke-lease",
+            Self::OpenTask { .. } => "open-rotation",
+            Self::CloseTask(_) => "close-rotation",
+            Self::Finish(_) => "finish",
+            Self::CameBack(_) => "came-back",
+        }
+    }
+
+    /// What it is about.
+    pub(super) fn thing(&self) -> String {
+        match self {
+            Self::Begin(person) | Self::Finish(person) | Self::CameBack(person) => person.to_string(),
+            Self::EndSession(_, session) => session.to_string(),
+            Self::WithdrawRequest(_, request) => request.to_string(),
+            Self::EndGrant(_, grant) => grant.to_string(),
+            Self::RevokeLease(_, lease) => lease.to_string(),
+            Self::OpenTask { secret, .. } => secret.to_string(),
+            Self::CloseTask(task) => task.to_string(),
+        }
+    }
+
+    /// Whose it is, where it is one leaver's.
+    pub(super) const fn person(&self) -> Option<PersonId> {
+        match self {
+            Self::Begin(person)
+            | Self::EndSession(person, _)
+            | Self::WithdrawRequest(person, _)
+            | Self::EndGrant(person, _)
+            | Self::RevokeLease(person, _)
+            | Self::OpenTask { person, .. }
+            | Self::Finish(person)
+            | Self::CameBack(person) => Some(*person),
+            Self::CloseTask(_) => None,
+        }
+    }
 }
 
 /// A kind of step, in the order in which they are taken.
@@ -50,9 +97,11 @@ pub(super) enum Kind {
     OpenTask,
     CloseTask,
     Finish,
+    CameBack,
 }
 
-pub(super) const KINDS: [Kind; 8] = [
+pub(super) const KINDS: [Kind; 9] = [
+    Kind::CameBack,
     Kind::Begin,
     Kind::EndSession,
     Kind::WithdrawRequest,
@@ -119,6 +168,12 @@ impl Kind {
                  WHERE p.status = 'deactivated' AND i.state = 'live' LIMIT 256"
             ),
             Self::OpenTask => tasks::to_open(None, None),
+            Self::CameBack => found!(
+                "l.person",
+                "l.person",
+                "FROM leavers l JOIN people p ON p.id = l.person \
+                 WHERE l.closed_at IS NULL AND (p.status <> 'deactivated' OR p.status_since <> l.since) LIMIT 256"
+            ),
             Self::CloseTask | Self::Finish => return None,
         })
     }
@@ -140,6 +195,7 @@ impl Kind {
     fn step(self, row: Found) -> Result<Step> {
         Ok(match self {
             Self::Begin => Step::Begin(stored(&row.person)?),
+            Self::CameBack => Step::CameBack(stored(&row.person)?),
             Self::EndSession => Step::EndSession(stored(&row.person)?, stored(&row.thing)?),
             Self::WithdrawRequest => Step::WithdrawRequest(stored(&row.person)?, stored(&row.thing)?),
             Self::EndGrant => Step::EndGrant(stored(&row.person)?, stored(&row.thing)?),
@@ -161,6 +217,9 @@ pub(super) struct Take {
     pub(super) permit: Permit,
     pub(super) step: Step,
     pub(super) declared: Arc<Snapshot>,
+    /// What is told once it is taken.
+    pub(super) messages: Messages,
+    pub(super) revocation: Revocation,
 }
 
 #[async_trait]
@@ -173,7 +232,10 @@ impl Unit for Take {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<()> {
         match &self.step {
-            Step::Begin(person) => leaver::begin(work, *person).await,
+            Step::Begin(person) => {
+                leaver::begin(work, *person).await?;
+                self.messages.enqueue(&self.revocation, work).await
+            }
             Step::EndSession(person, session) => {
                 check_left(work, *person).await?;
                 end_session(work, *person, *session).await
@@ -196,6 +258,7 @@ impl Unit for Take {
             }
             Step::CloseTask(task) => tasks::close(work, &self.declared, *task).await,
             Step::Finish(person) => leaver::finish(work, *person).await,
+            Step::CameBack(person) => leaver::came_back(work, *person).await,
         }
     }
 }

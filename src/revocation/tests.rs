@@ -16,7 +16,7 @@ use crate::{
         ProblemKind,
         ids::{ExposureId, PersonId, SecretId, SessionId, VersionId},
     },
-    policy::Action,
+    policy::{Action, Resource},
     store::{Query, sql},
 };
 
@@ -47,6 +47,8 @@ impl Stage {
             house.log.clone(),
             house.catalog.clone(),
             Arc::clone(&house.services) as _,
+            house.ambient.clone(),
+            house.outbox(),
         );
         let people = [
             house.person("Lena", &["engineering", "leads"]).await,
@@ -249,6 +251,131 @@ async fn abuse_31_a_grant_taken_from_a_leaver_is_not_renewed() {
     assert!(stage.house.decide(omar, id, Verdict::Approve).await.unwrap_err().is(ProblemKind::Conflict));
     let again = stage.house.ask(lena, Action::Reveal).await.unwrap();
     assert!(again.created && again.grant.is_none());
+}
+
+/// The database refuses to end one grant: stands for whatever may be down.
+const NO_GRANT_ENDS: &str = "CREATE TRIGGER down BEFORE UPDATE ON grants WHEN NEW.ended_because = 'deactivated' \
+     BEGIN SELECT RAISE(ABORT, 'the engine is down'); END";
+
+#[tokio::test]
+async fn a_step_that_fails_is_put_off_and_holds_no_other_up() {
+    let mut stage = Stage::new().await;
+    let (lena, omar) = (stage.people[0], stage.house.person("Omar", &["leads"]).await);
+    let granted = stage.house.ask(lena, Action::Reveal).await.unwrap().request.id;
+    stage.house.decide(omar, granted, Verdict::Approve).await.unwrap();
+    stage.house.ask(lena, Action::Run).await.unwrap();
+    stage.set(0, 1).await;
+    stage.see(0, 0).await;
+    stage.house.seed(vec![sql(NO_GRANT_ENDS)]).await;
+    stage.house.set_status(lena, "deactivated").await;
+    let problem = stage.revocation.look().await.unwrap_err();
+    assert!(problem.detail.contains("the engine is down"), "{problem}");
+    let leaver = stage.left(0).await;
+    let left = leaver.row.left;
+    assert_eq!((left.requests, left.grants, left.rotation_tasks), (0, 1, 1), "everything else was done");
+    assert_eq!(stage.open().await.len(), 1);
+    let [delay] = leaver.delays.as_slice() else { panic!("{:?}", leaver.delays) };
+    assert_eq!((delay.step.as_str(), delay.attempts), ("end-grant", 1));
+    assert!(delay.last_error.contains("the engine is down"));
+    // It is not tried again at once, and more and more seldom.
+    assert_eq!(stage.revocation.look().await.unwrap(), 0);
+    for _ in 0..3 {
+        stage.house.clock.advance(Duration::from_secs(30));
+        assert!(stage.revocation.look().await.is_err());
+    }
+    let delay = stage.left(0).await.delays.remove(0);
+    assert_eq!((delay.attempts, delay.since < delay.last_at), (4, true));
+    stage.house.seed(vec![sql("DROP TRIGGER down")]).await;
+    stage.house.clock.advance(Duration::from_secs(30));
+    stage.revocation.look().await.unwrap();
+    let leaver = stage.left(0).await;
+    assert_eq!((leaver.row.left.grants, leaver.delays.len()), (0, 0));
+    let died = leaver.held.iter().filter(|it| it.ended_at.is_some()).count();
+    assert_eq!((leaver.held.len(), died), (2, 2), "{:?}", leaver.held);
+}
+
+#[tokio::test]
+async fn whoever_comes_back_is_closed_as_such_and_her_tasks_stand() {
+    let mut stage = Stage::new().await;
+    stage.set(0, 1).await;
+    stage.see(0, 0).await;
+    stage.house.set_status(stage.people[0], "deactivated").await;
+    stage.revocation.look().await.unwrap();
+    stage.house.clock.advance(Duration::from_millis(1));
+    stage.house.set_status(stage.people[0], "active").await;
+    assert_eq!(stage.revocation.look().await.unwrap(), 1);
+    let closed = sql(
+        "SELECT CAST(count(*) AS BIGINT) FROM leavers WHERE outcome = 'came-back' AND closed_at IS NOT NULL",
+    );
+    assert_eq!(stage.house.count(closed).await, 1);
+    assert_eq!(stage.open().await.len(), 1, "what was opened is done before it is closed");
+    stage.set(0, 2).await;
+    stage.deliver(0).await;
+    stage.revocation.look().await.unwrap();
+    assert!(stage.open().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_leaver_is_closed_by_hand_and_seen_to_be() {
+    let mut stage = Stage::new().await;
+    stage.set(0, 1).await;
+    stage.see(0, 0).await;
+    let (lena, ada) = (stage.people[0], stage.house.person("Ada", &[]).await);
+    let permit = || stage.house.permit(ada, Action::ManagePeople, Resource::People);
+    let early = stage.revocation.close(permit().await, lena, "too early").await.unwrap_err();
+    assert!(early.is(ProblemKind::Conflict));
+    stage.house.set_status(lena, "deactivated").await;
+    stage.revocation.look().await.unwrap();
+    assert!(
+        stage.revocation.close(permit().await, lena, " ").await.unwrap_err().is(ProblemKind::InvalidRequest)
+    );
+    stage.revocation.close(permit().await, lena, "the vendor is gone").await.unwrap();
+    let row = stage.left(0).await.row;
+    assert_eq!(row.outcome.as_deref(), Some("by-hand"));
+    assert_eq!(
+        (row.closed_by, row.closed_because.as_deref()),
+        (Some(ada.to_string()), Some("the vendor is gone"))
+    );
+    assert_eq!(row.left.rotation_tasks, 1, "what was left is not hidden");
+    let again = stage.revocation.close(permit().await, lena, "again").await.unwrap_err();
+    assert!(again.is(ProblemKind::Conflict));
+}
+
+#[tokio::test]
+async fn a_preview_says_what_would_end_and_ends_nothing() {
+    let mut stage = Stage::new().await;
+    let (lena, dana) = (stage.people[0], stage.people[1]);
+    stage.set(0, 1).await;
+    stage.see(0, 0).await;
+    stage.house.ask(lena, Action::Reveal).await.unwrap();
+    stage.house.ask(dana, Action::Reveal).await.unwrap();
+    let before = stage.house.count(sql("SELECT size FROM log_head")).await;
+    let permit = stage.house.permit(dana, Action::SeePeople, Resource::People).await;
+    let preview = stage.revocation.preview(permit, lena).await.unwrap();
+    assert_eq!((preview.requests, preview.grants), (1, 0));
+    let secrets: Vec<String> = preview.secrets.iter().map(ToString::to_string).collect();
+    assert_eq!(secrets, ["reports/production/A"]);
+    let [power] = preview.powers.as_slice() else { panic!("{:?}", preview.powers) };
+    assert_eq!((power.request.person, power.others), (dana, 0));
+    assert_eq!(stage.house.count(sql("SELECT size FROM log_head")).await, before);
+}
+
+#[tokio::test]
+async fn a_team_is_told_of_work_and_a_request_without_an_approver_is_told_once() {
+    let mut stage = Stage::new().await;
+    let (lena, dana) = (stage.people[0], stage.people[1]);
+    stage.set(0, 1).await;
+    stage.see(0, 0).await;
+    stage.house.ask(dana, Action::Reveal).await.unwrap();
+    stage.house.set_status(lena, "deactivated").await;
+    for _ in 0..2 {
+        stage.revocation.look().await.unwrap();
+    }
+    let told = sql("SELECT topic, body FROM outbox WHERE topic <> 'request.created' ORDER BY topic");
+    let told: Vec<(String, String)> = stage.house.database.fetch_all(told).await.unwrap();
+    let topics: Vec<&str> = told.iter().map(|(topic, _)| topic.as_str()).collect();
+    assert_eq!(topics, ["leaver.opened", "request.without-approver"]);
+    assert!(told[0].1.contains("supa-team") && told[0].1.contains("reports/production/A"), "{told:?}");
 }
 
 #[tokio::test]

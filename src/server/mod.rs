@@ -1,6 +1,7 @@
 //! Puts the rooms together: from a configuration to a running server, and the other commands of
 //! `port-control` on the server's own machine.
 
+mod address_book;
 mod check;
 mod log_keys;
 mod open;

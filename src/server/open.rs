@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::address_book::Addresses;
 use crate::{
     access::{DeclaredProtected, Expiry, Gate, GateParts, Requests, RowsOfNow},
     api::App,
@@ -24,7 +25,7 @@ use crate::{
         scim::{Scim, ScimParts},
     },
     keys::{Keys, MasterKey},
-    notify::{Outbox, Sender, Webhook},
+    notify::{Mail, Outbox, Sender, Webhook},
     policy::{OwnServices, Policies, ServicePermits},
     revocation::Revocation,
     secrets::{self, LeaseParts, Leases, RemoteEngine, Secrets, Vault, leases::LeaseEngine},
@@ -88,7 +89,7 @@ impl Server {
         let catalog = Catalog::new(database.clone(), config.administrators.clone())
             .with_workload_issuers(&config.workload_issuers);
         let webhooks = webhooks(&config.webhooks)?;
-        let outbox = Outbox::new(&webhooks);
+        let outbox = Outbox::new(&webhooks).with_mail(config.mail.is_some());
         let identity = Identity::new(identity::Parts {
             database: database.clone(),
             log: log.clone(),
@@ -161,8 +162,14 @@ impl Server {
             outbox.clone(),
             config.public_url.as_str(),
         );
-        let revocation =
-            Revocation::new(database.clone(), log.clone(), catalog.clone(), Arc::clone(&permits));
+        let revocation = Revocation::new(
+            database.clone(),
+            log.clone(),
+            catalog.clone(),
+            Arc::clone(&permits),
+            ambient.clone(),
+            outbox.clone(),
+        );
         let (archivist, entries) = archive(&config, &database, &log, &ambient, &permits, &keys)?;
         let (witnesses, forwarder) = outward(&config, &database, &log, &ambient, &permits)?;
         let witness_policy = witnesses.policy();
@@ -177,7 +184,7 @@ impl Server {
             ),
             revocation: revocation.clone(),
             broker: broker.clone(),
-            sender: Sender::new(database.clone(), ambient.clone(), webhooks)?,
+            sender: sender(&config, &database, &ambient, &catalog, webhooks)?,
             secrets: secrets.clone(),
             leases: leases.clone(),
             signer: signer(&config, opening, &database, &ambient, &keys).await?,
@@ -345,6 +352,20 @@ pub(super) fn vault(config: &EngineConfig, ambient: &Ambient) -> Result<Option<A
             Ok(Some(Arc::new(Vault::new(vault.as_ref().clone(), ambient.clone())?)))
         }
     }
+}
+
+/// Who sends what waits in the outbox: to webhooks, and by e-mail.
+fn sender(
+    config: &Config,
+    database: &Database,
+    ambient: &Ambient,
+    catalog: &Catalog,
+    webhooks: Vec<Webhook>,
+) -> Result<Sender> {
+    let sender = Sender::new(database.clone(), ambient.clone(), webhooks)?;
+    let Some(mail) = &config.mail else { return Ok(sender) };
+    let book = Arc::new(Addresses { database: database.clone(), catalog: catalog.clone() });
+    Ok(sender.with_mail(Mail::new(mail, book, Sender::PATIENCE)?))
 }
 
 fn webhooks(config: &[WebhookConfig]) -> Result<Vec<Webhook>> {

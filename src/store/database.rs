@@ -37,6 +37,7 @@ pub const UNRECORDED: &[&str] = &[
     "last_seen",
     "lease_accessors",
     "lease_attempts",
+    "leaver_delays",
     "log_forwards",
     "log_tiles",
     "log_turns",

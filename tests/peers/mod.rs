@@ -16,6 +16,7 @@ mod private;
 mod process;
 mod s3;
 mod scim_tester;
+mod smtp;
 
 use std::{
     collections::hash_map::RandomState,
@@ -35,6 +36,7 @@ pub use postgres::{Postgres, TestDatabase};
 pub use private::{Peer, Private};
 pub use s3::{S3, archive_in};
 pub use scim_tester::ScimTester;
+pub use smtp::{Smtp, Taken};
 
 /// The servers that were started for this run; `None` is one that was left out.
 #[derive(Clone)]
@@ -45,6 +47,8 @@ pub struct Peers {
     pub oidc_provider: Option<OidcProvider>,
     pub s3: Option<S3>,
     pub scim_tester: Option<ScimTester>,
+    /// Whether there is one for tests to start.
+    pub smtp: bool,
 }
 
 impl Peers {
@@ -57,6 +61,7 @@ impl Peers {
             oidc_provider: OidcProvider::from_env(),
             s3: S3::from_env(),
             scim_tester: ScimTester::from_env(),
+            smtp: Smtp::is_there(),
         }
     }
 }

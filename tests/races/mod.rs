@@ -15,13 +15,17 @@ use crate::{
     web::house::{Answer, Differently, House, Person},
 };
 
-/// Rounds of a reveal against a deactivation.
-const ROUNDS: usize = 50;
+/// Rounds of everything that somebody does against her deactivation, unless `RACE_ROUNDS` says another number.
+const ROUNDS: usize = 25;
 
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     [
         on_each_database(peers, "races::two_approvals_are_one_grant", two_approvals),
-        on_each_database(peers, "races::abuse_13_a_reveal_against_a_deactivation", reveal_and_deactivation),
+        on_each_database(
+            peers,
+            "races::abuse_13_whatever_she_does_against_her_deactivation",
+            acts_and_deactivation,
+        ),
         on_each_database(peers, "races::abuse_15_the_last_administrator_stays", last_administrator),
         on_each_database(peers, "races::of_two_sets_that_expect_one_version_one_is_done", two_sets),
     ]
@@ -98,58 +102,96 @@ async fn end_grants(house: &House) -> Result<()> {
     Ok(())
 }
 
-/// After the entry of her deactivation there is no entry of an act of hers, and every value that left has
-/// its entry before.
-async fn reveal_and_deactivation(given: Given) -> Result<()> {
+/// How many rounds there are to be.
+fn rounds() -> usize {
+    std::env::var("RACE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS)
+}
+
+/// Signing in (which refreshes what is known of her), using a session, revealing by her groups and under a
+/// grant, and asking, all at the instant of her deactivation: after its entry there is no entry of hers, no
+/// session begins, and every value that left has its entry before.
+async fn acts_and_deactivation(given: Given) -> Result<()> {
     let pair = Pair::open(&given).await?;
-    let (ada, dana) = (pair.one.example("ada").await?, pair.one.example("dana").await?);
-    let secret = "/api/v1/applications/reports/environments/sandbox/secrets/A";
+    let (ada, omar) = (pair.one.example("ada").await?, pair.one.example("omar").await?);
+    let dana = pair.one.example("dana").await?;
     let value = json!({ "encoding": "utf8", "value": "hunter2" });
-    pair.one.post(&dana, &format!("{secret}/versions"), &value).await?.done()?;
-    let mut told = 0;
-    for round in 0..ROUNDS {
-        let leaver = pair.one.sign_in(&format!("leaver{round}"), &["engineering"]).await?;
-        told += one_round(&pair, &ada, &leaver, &format!("{secret}/value")).await?;
+    pair.one.post(&dana, &format!("{SANDBOX}/versions"), &value).await?.done()?;
+    grant(&pair, &dana, &omar).await?;
+    pair.one.post(&dana, &format!("{PRODUCTION}/versions"), &value).await?.done()?;
+    let (mut told, rounds) = (0, rounds());
+    for round in 0..rounds {
+        told += one_round(&pair, &ada, &omar, &format!("leaver{round}"))
+            .await
+            .with_context(|| format!("round {round}"))?;
     }
     // A race in which one side always wins shows nothing.
-    eprintln!("{told} values were told in {ROUNDS} rounds of 6");
+    eprintln!("{told} values were told in {rounds} rounds");
     pair.close().await
 }
 
-async fn one_round(pair: &Pair, ada: &Person, leaver: &Person, path: &str) -> Result<usize> {
-    let reveals = join_all((0..6).map(|n| {
-        let house = if n % 2 == 0 { &pair.one } else { pair.other() };
-        house.get(leaver, path)
-    }));
+const SANDBOX: &str = "/api/v1/applications/reports/environments/sandbox/secrets/A";
+const PRODUCTION: &str = "/api/v1/applications/reports/environments/production/secrets/A";
+
+/// What she is answered where her deactivation was first.
+const REFUSED: &[&str] = &["person-deactivated", "unauthenticated", "facts-changed"];
+
+/// She asks for production, and Omar says yes.
+async fn grant(pair: &Pair, person: &Person, omar: &Person) -> Result<()> {
+    let request = pair.one.a_request(person).await?;
+    let approve = format!("/api/v1/requests/{request}/approve");
+    pair.one.post(omar, &approve, &json!({})).await?.done()?;
+    Ok(())
+}
+
+async fn one_round(pair: &Pair, ada: &Person, omar: &Person, name: &str) -> Result<usize> {
+    let leaver = pair.one.sign_in(name, &["engineering"]).await?;
+    grant(pair, &leaver, omar).await?;
+    let (value, under_grant) = (format!("{SANDBOX}/value"), format!("{PRODUCTION}/value"));
+    let asking = json!({ "action": "reveal", "at": "billing/production", "for": "1h", "reason": "a race" });
+    let acts = async {
+        let reveals = join_all((0..4).map(|n| {
+            let house = if n % 2 == 0 { &pair.one } else { pair.other() };
+            house.get(&leaver, &value)
+        }));
+        let under_grant = pair.other().get(&leaver, &under_grant);
+        let asks = pair.one.post(&leaver, "/api/v1/requests", &asking);
+        let looks = pair.other().get(&leaver, "/api/v1/whoami");
+        let signs_in = pair.one.sign_in(name, &["engineering", "leads"]);
+        futures::join!(reveals, under_grant, asks, looks, signs_in)
+    };
     let deactivate = format!("/api/v1/people/{}/deactivate", leaver.id);
     let reason = json!({ "reason": "left" });
-    let (answers, gone) = join(reveals, pair.other().post(ada, &deactivate, &reason)).await;
+    let ((reveals, under_grant, asks, looks, signs_in), gone) =
+        join(acts, pair.other().post(ada, &deactivate, &reason)).await;
     gone?.done()?;
-    let answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
-    let told = answers.iter().filter(|it| it.status.is_success()).count();
-    for refused in answers.iter().filter(|it| !it.status.is_success()) {
-        let known = ["person-deactivated", "unauthenticated", "facts-changed"];
-        ensure!(known.contains(&refused.problem().as_str()), "{refused:?}");
+    let reveals: Vec<Answer> = reveals.into_iter().chain([under_grant]).collect::<Result<_>>()?;
+    let told = reveals.iter().filter(|it| it.status.is_success()).count();
+    let others = [asks?, looks?];
+    for refused in reveals.iter().chain(&others).filter(|it| !it.status.is_success()) {
+        ensure!(REFUSED.contains(&refused.problem().as_str()), "{refused:?}");
     }
-    let acts: Vec<(i64, String)> = pair
-        .one
-        .all(
-            sql("SELECT idx, action FROM entries WHERE actor = $1 AND kind = 'act' ORDER BY idx")
-                .bind(leaver.id),
-        )
-        .await?;
-    let ended: Vec<(i64,)> = pair
-        .one
-        .all(
-            sql("SELECT idx FROM entries WHERE subject = $1 AND action = 'person.deactivated'")
-                .bind(leaver.id),
-        )
-        .await?;
-    let end = ended.first().context("no entry of the deactivation")?.0;
-    ensure!(acts.iter().all(|(index, _)| *index < end), "acts after entry {end}: {acts:?}");
-    let recorded = acts.iter().filter(|(_, action)| action == "secret.revealed").count();
-    ensure!(recorded >= told, "{told} values were told, and {recorded} recorded");
+    if let Ok(session) = &signs_in {
+        pair.one.get(session, "/api/v1/whoami").await?.is_problem(403, "person-deactivated")?;
+    }
+    nothing_after_her_end(pair, &leaver, told).await?;
     Ok(told)
+}
+
+async fn nothing_after_her_end(pair: &Pair, leaver: &Person, told: usize) -> Result<()> {
+    let ended = sql("SELECT idx FROM entries WHERE subject = $1 AND action = 'person.deactivated'");
+    let ended: Vec<(i64,)> = pair.one.all(ended.bind(leaver.id)).await?;
+    let end = ended.first().context("no entry of the deactivation")?.0;
+    let hers = sql("SELECT idx, action FROM entries WHERE kind = 'act' AND decision = 'allow' \
+                    AND (actor = $1 OR (subject = $1 AND action IN ('session.began', 'grant.began', 'person.groups-changed'))) \
+                    ORDER BY idx");
+    let hers: Vec<(i64, String)> = pair.one.all(hers.bind(leaver.id)).await?;
+    ensure!(hers.iter().all(|(index, _)| *index < end), "acts after entry {end}: {hers:?}");
+    let recorded = hers.iter().filter(|(_, action)| action == "secret.revealed").count();
+    ensure!(recorded >= told, "{told} values were told, and {recorded} recorded");
+    let live = sql("SELECT id FROM sessions WHERE person = $1 AND ended_at IS NULL");
+    let live: Vec<(String,)> = pair.one.all(live.bind(leaver.id)).await?;
+    ensure!(live.is_empty(), "sessions are left: {live:?}");
+    Ok(())
 }
 
 /// Two administrators who take each other away: one is left.

@@ -78,6 +78,7 @@ impl Settings {
             workload_issuers: Vec::new(),
             clusters: BTreeMap::from([(name("main"), self.cluster.clone())]),
             webhooks: Vec::new(),
+            mail: None,
             log: LogConfig {
                 pin: None,
                 origin: "port-control.invalid/test".to_owned(),

@@ -51,6 +51,7 @@ pub fn say_what_is_not_covered(peers: &Peers) {
         ("oidc-provider", peers.oidc_provider.is_some()),
         ("s3", peers.s3.is_some()),
         ("scim2-tester", peers.scim_tester.is_some()),
+        ("smtp", peers.smtp),
     ];
     let absent: Vec<&str> = all.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
     if !absent.is_empty() {

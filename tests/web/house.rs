@@ -271,6 +271,20 @@ impl House {
         Ok(self.app.database.fetch_all(query).await?)
     }
 
+    /// Suspends somebody as if `connection` had removed too many at once.
+    pub async fn hold(&self, person: &Person, connection: &str) -> Result<()> {
+        let mut tx = self.app.database.begin_write().await?;
+        for query in [
+            sql("UPDATE people SET status = 'suspended', status_cause = 'connection/' || $2 WHERE id = $1"),
+            sql("INSERT INTO removals (id, person, connection, at, state, was_status, batch) \
+                 VALUES ('rem_' || $1, $1, $2, 1, 'held', 'active', 'rmb_00000000000000000000000000000000')"),
+        ] {
+            tx.execute(query.bind(person.id).bind(connection)).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// How many entries the log has.
     pub async fn log_size(&self) -> Result<i64> {
         let rows: Vec<(i64,)> = self.all(sql("SELECT size FROM log_head WHERE id = 1")).await?;
@@ -386,6 +400,7 @@ fn config(given: &Given, address: SocketAddr, differently: Differently) -> Resul
             port_control::base::config::Access::Directory(given.folder.path().join("cluster")),
         )]),
         webhooks: Vec::new(),
+        mail: None,
         log: LogConfig {
             pin: None,
             origin: "port-control.invalid/web".to_owned(),

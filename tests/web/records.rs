@@ -157,6 +157,46 @@ impl Changes<'_> {
     }
 }
 
+/// Whether everything that she held has ended.
+async fn nothing_left(house: &House, person: &Person) -> Result<bool> {
+    let left = sql("SELECT id FROM grants WHERE person = $1 AND ended_at IS NULL \
+                    UNION ALL SELECT id FROM requests WHERE person = $1 AND state = 'pending'");
+    Ok(house.all::<(String,)>(left.bind(person.id)).await?.is_empty())
+}
+
+/// Somebody knows a value that is in use, leaves, and is closed by hand.
+async fn close_leaver(changes: &mut Changes<'_>, ada: &Person) -> Result<()> {
+    let house = changes.house;
+    let leaver = house.sign_in("knows-something", &["engineering"]).await?;
+    let secret = "/api/v1/applications/reports/environments/sandbox/secrets/KNOWN/versions";
+    house.post(&leaver, secret, &json!({ "encoding": "utf8", "value": "known" })).await?.done()?;
+    let reason = json!({ "reason": "a test" });
+    house.post(ada, &format!("/api/v1/people/{}/deactivate", leaver.id), &reason).await?.done()?;
+    let opened = async || {
+        let rows = sql("SELECT person FROM leavers WHERE person = $1").bind(leaver.id);
+        Ok(!house.all::<(String,)>(rows).await?.is_empty())
+    };
+    house.eventually("that she left is noted", opened).await?;
+    let path = format!("/api/v1/leavers/{}/close", leaver.id);
+    changes.make(ada, "/api/v1/leavers/{person}/close", &path, reason).await?;
+    Ok(())
+}
+
+/// Two people are held, as a connection's removals would be: one is released, one rejected.
+async fn decide_removals(changes: &mut Changes<'_>, ada: &Person) -> Result<()> {
+    let expected = json!({ "number": 3, "until": "2100-01-01T00:00:00Z", "reason": "a test" });
+    let path = "/api/v1/removals/expected";
+    changes.make(ada, path, path, expected).await?;
+    for act in ["release", "reject"] {
+        let held = changes.house.sign_in(&format!("held-{act}"), &["engineering"]).await?;
+        changes.house.hold(&held, "okta").await?;
+        let body = json!({ "person": held.id, "reason": "a test" });
+        let path = format!("/api/v1/removals/{act}");
+        changes.make(ada, &path, &path, body).await?;
+    }
+    Ok(())
+}
+
 /// What the example does not declare yet.
 const MORE: &str = "kind: Application\nname: more\nteam: supa-team\nenvironments:\n  - name: sandbox\n---\n\
                     kind: Workload\nname: more-ci\nissuer: github\n\
@@ -284,10 +324,16 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     changes.make(&dana, "/sign-out", "/sign-out", json!({})).await?;
 
     let person = "/api/v1/people/{person}/";
-    for act in ["suspend", "resume", "sign-out", "deactivate"] {
+    for act in ["suspend", "resume", "sign-out", "deactivate", "reactivate", "deactivate"] {
         let path = format!("/api/v1/people/{}/{act}", lena.id);
+        let done = async || nothing_left(&house, &lena).await;
+        if act == "reactivate" {
+            house.eventually("what she held has ended", done).await?;
+        }
         changes.make(&ada, &format!("{person}{act}"), &path, json!({ "reason": "a test" })).await?;
     }
+    close_leaver(&mut changes, &ada).await?;
+    decide_removals(&mut changes, &ada).await?;
     let body = json!({ "person": "all", "reason": "a test" });
     let held = changes.make(&ada, "/audit/v1/holds", "/audit/v1/holds", body).await?;
     let release = format!("/audit/v1/holds/{}/release", held["hold"].as_str().context("no id")?);

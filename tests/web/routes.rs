@@ -186,7 +186,8 @@ pub fn body(path: &str) -> Value {
         "apply" | "plan" => json!({ "documents": [] }),
         "versions" => json!({ "encoding": "utf8", "value": "hunter2-value" }),
         "rollback" => json!({ "to": 1 }),
-        "suspend" | "resume" | "deactivate" | "sign-out" | "forget" | "release" | "disable" => {
+        "suspend" | "resume" | "deactivate" | "reactivate" | "sign-out" | "forget" | "release" | "reject"
+        | "close" | "disable" => {
             json!({ "reason": "a test" })
         }
         "leases" => json!({ "at": "reports/sandbox/reader" }),
@@ -201,6 +202,7 @@ pub fn body(path: &str) -> Value {
             json!({ "challenge": "c".repeat(43), "port": 50_000, "state": "s".repeat(22), "max_age": 60 })
         }
         "scim-connections" => json!({ "name": "okta", "provider": "dev", "link": "externalId=sub" }),
+        "expected" => json!({ "number": 1, "until": "2100-01-01T00:00:00Z", "reason": "a test" }),
         "holds" => json!({ "person": "all", "reason": "a test" }),
         _ => json!({}),
     }

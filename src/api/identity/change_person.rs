@@ -1,4 +1,4 @@
-//! `POST /api/v1/people/{person}/deactivate`, `suspend`, `resume` and `sign-out`
+//! `POST /api/v1/people/{person}/deactivate`, `suspend`, `resume`, `reactivate` and `sign-out`
 
 use std::sync::Arc;
 
@@ -129,6 +129,30 @@ async fn resume(
     change(&app, &caller, &person, StatusChange::Resume, &body.reason).await
 }
 
+/// Bring back somebody who was deactivated: the person, and nothing that she held.
+#[utoipa::path(
+    post,
+    path = "/people/{person}/reactivate",
+    tag = "identity",
+    params(("person" = String, Path, description = "By id or e-mail address.")),
+    request_body = ReasonRequest,
+    responses(
+        (status = 200, description = "She is active.", body = ChangedView),
+        (status = 400, description = "`invalid-request`"),
+        (status = 403, description = "`denied`"),
+        (status = 404, description = "`not-found`"),
+        (status = 409, description = "`ambiguous`, with `ids`; `conflict`: not deactivated, or what she held is still being taken away"),
+    )
+)]
+async fn reactivate(
+    State(app): State<Arc<App>>,
+    Auth(caller): Auth,
+    Path(person): Path<String>,
+    Json(body): Json<ReasonRequest>,
+) -> Result<Json<ChangedView>, Problem> {
+    change(&app, &caller, &person, StatusChange::Reactivate, &body.reason).await
+}
+
 /// End all sessions of a person.
 #[utoipa::path(
     post,
@@ -159,5 +183,6 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(deactivate))
         .routes(routes!(suspend))
         .routes(routes!(resume))
+        .routes(routes!(reactivate))
         .routes(routes!(sign_out))
 }

@@ -2,7 +2,7 @@
 
 mod begin_login;
 mod begin_step_up;
-mod change_person;
+pub mod change_person;
 mod device_authorization;
 mod device_token;
 mod end_session;

@@ -1,6 +1,8 @@
 //! People who have left, and what is left of what they held.
 
+pub mod close;
 pub mod list;
+pub mod preview;
 pub mod show;
 
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     api::{App, requests::PersonView, rotation::TaskView},
     base::Timestamp,
-    revocation::{Leaver, LeaverRow, Left, StepTaken},
+    revocation::{Delay, HeldThing, Leaver, LeaverRow, Left, StepTaken},
 };
 
 /// How much is left.
@@ -49,8 +51,14 @@ pub struct LeaverLine {
     pub person: PersonView,
     /// Since when (RFC 3339).
     pub since: String,
-    /// When nothing was left.
+    /// When she was closed.
     pub closed_at: Option<String>,
+    /// How: `nothing-left`, or `by-hand` by somebody who said why.
+    pub outcome: Option<String>,
+    /// Who closed her by hand.
+    pub closed_by: Option<String>,
+    /// Why she was closed by hand.
+    pub closed_because: Option<String>,
     /// How much is left.
     pub left: LeftView,
 }
@@ -61,6 +69,9 @@ impl From<&LeaverRow> for LeaverLine {
             person: PersonView { id: row.id.clone(), display_name: row.display_name.clone() },
             since: time(row.since),
             closed_at: row.closed_at.map(time),
+            outcome: row.outcome.clone().filter(|_| row.closed_at.is_some()),
+            closed_by: row.closed_by.clone().filter(|_| row.closed_at.is_some()),
+            closed_because: row.closed_because.clone().filter(|_| row.closed_at.is_some()),
             left: row.left.into(),
         }
     }
@@ -95,6 +106,67 @@ impl From<&StepTaken> for StepView {
     }
 }
 
+/// One thing that she held when she left.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HeldThingView {
+    /// What sort: `session`, `request`, `grant`, `lease`.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// What it was, in words.
+    pub what: String,
+    /// Since when she had it.
+    pub began_at: String,
+    /// When it died. Null while it waits to be tidied up, and works no more; a lease may work until its engine
+    /// has answered.
+    pub ended_at: Option<String>,
+    /// Why it ended.
+    pub because: Option<String>,
+}
+
+impl From<&HeldThing> for HeldThingView {
+    fn from(it: &HeldThing) -> Self {
+        Self {
+            kind: it.kind.clone(),
+            id: it.id.clone(),
+            what: it.what.clone(),
+            began_at: time(it.began_at),
+            ended_at: it.ended_at.map(time),
+            because: it.because.clone(),
+        }
+    }
+}
+
+/// A step that could not be taken yet.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DelayView {
+    /// What sort of step: `end-grant`, `revoke-lease`, …
+    pub step: String,
+    /// What it is about.
+    pub thing: String,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// Since when.
+    pub since: String,
+    /// When it was last tried.
+    pub last_at: String,
+    /// What stood in its way the last time.
+    pub last_error: String,
+}
+
+impl From<&Delay> for DelayView {
+    fn from(it: &Delay) -> Self {
+        Self {
+            step: it.step.clone(),
+            thing: it.thing.clone(),
+            attempts: it.attempts,
+            since: time(it.since),
+            last_at: time(it.last_at),
+            last_error: it.last_error.clone(),
+        }
+    }
+}
+
 /// A leaver with everything there is to say.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LeaverView {
@@ -105,6 +177,10 @@ pub struct LeaverView {
     pub steps: Vec<StepView>,
     /// Her rotation tasks since she left, open and closed.
     pub tasks: Vec<TaskView>,
+    /// What she held, and when each of it died.
+    pub held: Vec<HeldThingView>,
+    /// Steps that could not be taken yet, and why.
+    pub delays: Vec<DelayView>,
 }
 
 impl From<&Leaver> for LeaverView {
@@ -113,6 +189,8 @@ impl From<&Leaver> for LeaverView {
             line: (&leaver.row).into(),
             steps: leaver.steps.iter().map(StepView::from).collect(),
             tasks: leaver.tasks.iter().map(TaskView::from).collect(),
+            held: leaver.held.iter().map(HeldThingView::from).collect(),
+            delays: leaver.delays.iter().map(DelayView::from).collect(),
         }
     }
 }
@@ -123,5 +201,9 @@ fn time(millis: i64) -> String {
 
 /// All endpoints here.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().merge(list::route()).merge(show::route())
+    OpenApiRouter::new()
+        .merge(list::route())
+        .merge(show::route())
+        .merge(preview::route())
+        .merge(close::route())
 }

@@ -1,6 +1,7 @@
 //! From what is written to what is meant: everything that could not work or would not be safe is a finding.
 
 mod archive;
+mod mail;
 mod outward;
 mod workloads;
 
@@ -123,6 +124,7 @@ impl Check<'_> {
         let clusters = self.clusters(raw.clusters);
         let workload_issuers = self.workload_issuers(raw.workload_issuers, public_url.as_ref(), &clusters);
         let webhooks = self.webhooks(raw.webhooks);
+        let mail = self.mail(raw.mail);
         let mut outward = self.outward(&mut raw.log);
         let archive = raw.log.archive.take();
         let log = self.log(raw.log, public_url.as_ref());
@@ -145,6 +147,7 @@ impl Check<'_> {
             workload_issuers,
             clusters,
             webhooks,
+            mail,
             log,
             outward,
             sessions,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::IssuerKind;
+use super::{IssuerKind, MailTls};
 use crate::base::{Name, SecretValue};
 
 /// Keys that hold a credential itself: the environment may set them, the file may not.
@@ -41,6 +41,7 @@ pub(super) struct Raw {
     pub(super) clusters: BTreeMap<Name, RawCluster>,
     #[serde(default)]
     pub(super) webhooks: Vec<RawWebhook>,
+    pub(super) mail: Option<RawMail>,
     #[serde(default)]
     pub(super) log: RawLog,
     #[serde(default)]
@@ -178,6 +179,22 @@ pub(super) struct RawWebhook {
     pub(super) url: String,
     pub(super) secret_file: Option<String>,
     pub(super) secret: Option<Hidden>,
+}
+
+/// `[mail]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMail {
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    pub(super) tls: Option<MailTls>,
+    pub(super) ca_file: Option<String>,
+    pub(super) from: String,
+    #[serde(default)]
+    pub(super) administrators: Vec<String>,
+    pub(super) username: Option<String>,
+    pub(super) password_file: Option<String>,
+    pub(super) password: Option<Hidden>,
 }
 
 /// `[log]`.

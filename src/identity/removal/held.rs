@@ -82,6 +82,19 @@ impl Identity {
         rows.into_iter().map(Held::try_from).collect()
     }
 
+    /// Everybody who is held, for whoever decides on all of them.
+    ///
+    /// # Errors
+    /// A problem of the database.
+    pub async fn held_people(&self, permit: &Permit) -> Result<Vec<PersonId>> {
+        permit.expect(Action::ManagePeople)?;
+        let rows: Vec<(String,)> = self
+            .database
+            .fetch_all(sql("SELECT person FROM removals WHERE state = 'held' ORDER BY at, id"))
+            .await?;
+        rows.iter().map(|(id,)| stored_id(id)).collect()
+    }
+
     /// Decides on one person who is held.
     ///
     /// # Errors

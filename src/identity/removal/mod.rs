@@ -119,7 +119,7 @@ impl Removals {
         cause: &Cause,
         reason: &str,
     ) -> Result<Removed> {
-        let was = standing(work, person).await?;
+        let mut was = standing(work, person).await?;
         if was.status == PersonStatus::Deactivated {
             return Ok(Removed::Already);
         }
@@ -132,6 +132,8 @@ impl Removals {
         if held::is_held(work, person).await? {
             return Ok(Removed::Held);
         }
+        // What the same connection did before is undone together with this.
+        was.forget_own(&cause.to_string());
         let passage = breaker::passage(work, source).await?;
         if let Some(why) = self.stays(work, person, was.status, &passage).await? {
             return self.keep(work, person, cause, reason, why).await;

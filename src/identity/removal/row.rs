@@ -20,6 +20,15 @@ pub(in crate::identity) struct PersonStanding {
     pub(in crate::identity) cause: Option<String>,
 }
 
+impl PersonStanding {
+    /// Leaves a suspension by `cause` itself out of account.
+    pub(super) fn forget_own(&mut self, cause: &str) {
+        if self.status == PersonStatus::Suspended && self.cause.as_deref() == Some(cause) {
+            (self.status, self.cause) = (PersonStatus::Active, None);
+        }
+    }
+}
+
 /// How `person` stands now.
 pub(in crate::identity) async fn standing(work: &mut Work<'_>, person: PersonId) -> Result<PersonStanding> {
     let row: Option<(String, Option<String>)> = work

@@ -8,13 +8,14 @@ use zeroize::Zeroizing;
 use crate::{
     audit::{FactsOfNow, Log},
     base::{
-        Ambient, Problem, ProblemKind, Result, Timestamp,
+        Ambient, Problem, ProblemKind, Result, SecretValue, Timestamp,
         ambient::SeededChance,
         config::{AdministratorGroup, ProviderConfig, SessionConfig},
         ids::PersonId,
         time::ManualClock,
     },
     identity::{Arrival, Assertion, Identity, NewSession, Parts, Sealing, ServicePermits, WorkloadParts},
+    notify::{Outbox, Webhook},
     policy::{Action, FactVersions, Permit, Principal, Resource, Service},
     store::{Database, Row, WriteTx, sql},
 };
@@ -70,6 +71,7 @@ pub(super) struct Bench {
     pub(super) clock: Arc<ManualClock>,
     pub(super) ambient: Ambient,
     pub(super) identity: Identity,
+    pub(super) log: Log,
 }
 
 impl Bench {
@@ -87,9 +89,11 @@ impl Bench {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(START)));
         let ambient = Ambient::new(Arc::clone(&clock) as _, Arc::new(SeededChance::new(7)));
         let log = Log::open(database.clone(), ambient.clone(), Arc::new(Confirms)).await.unwrap();
+        let secret = SecretValue::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
+        let webhook = Webhook::new("https://example.com/hook".parse().unwrap(), &secret).unwrap();
         let identity = Identity::new(Parts {
             database: database.clone(),
-            log,
+            log: log.clone(),
             keys: Arc::new(Labels),
             ambient: ambient.clone(),
             permits: Arc::new(Services(ambient.clone())),
@@ -98,10 +102,15 @@ impl Bench {
             providers,
             workloads,
             sessions: SessionConfig { idle: Duration::from_hours(1), absolute: Duration::from_hours(8) },
-            outbox: crate::notify::Outbox::default(),
+            outbox: Outbox::new(&[webhook]),
         })
         .unwrap();
-        Self { _folder: folder, database, clock, ambient, identity }
+        Self { _folder: folder, database, clock, ambient, identity, log }
+    }
+
+    /// Permits of our own services.
+    pub(super) fn services(&self) -> impl ServicePermits {
+        Services(self.ambient.clone())
     }
 
     pub(super) async fn sign_in(&self, name: &str, groups: &[&str]) -> Result<NewSession> {

@@ -87,7 +87,14 @@ impl Room {
     fn revocation(&self) -> Revocation {
         let house = &self.house;
         let permits = Arc::clone(&house.services) as _;
-        Revocation::new(house.database.clone(), house.log.clone(), house.catalog.clone(), permits)
+        Revocation::new(
+            house.database.clone(),
+            house.log.clone(),
+            house.catalog.clone(),
+            permits,
+            house.ambient.clone(),
+            house.outbox(),
+        )
     }
 }
 
