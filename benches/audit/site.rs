@@ -29,6 +29,32 @@ impl Unit for Note {
     }
 }
 
+/// One of many sorts of entry.
+struct Varied(Permit, usize);
+
+#[async_trait]
+impl Unit for Varied {
+    type Output = ();
+
+    fn authority(&self) -> Authority<'_> {
+        Authority::Permit(&self.0)
+    }
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Problem> {
+        let n = self.1;
+        let place = format!("app-{}/{}", n % 200, ["sandbox", "staging", "production"][n / 200 % 3]);
+        let at = place.parse().map_err(Problem::internal)?;
+        let name = format!("SECRET_{}", n / 600 % 7).parse().map_err(Problem::internal)?;
+        let action = if n == 777 { "bench.rare".to_owned() } else { format!("bench.act-{}", n % 12) };
+        let mut draft = Draft::act(&action).secret(&at, &name).with("version", n % 5);
+        if n % 50 == 0 {
+            draft = draft.request(format!("req_{n}")).reason("INC-123 slow reports");
+        }
+        work.record(draft);
+        Ok(())
+    }
+}
+
 pub struct Site {
     pub log: Log,
     pub database: Database,
@@ -37,9 +63,12 @@ pub struct Site {
 
 impl Site {
     pub async fn open(url: &str) -> Result<Self> {
+        Self::open_in(url, Ambient::system(Timestamp::EPOCH)).await
+    }
+
+    pub async fn open_in(url: &str, ambient: Ambient) -> Result<Self> {
         let database = Database::open(url).await?;
         database.migrate().await?;
-        let ambient = Ambient::system(Timestamp::EPOCH);
         let log = Log::open(database.clone(), ambient.clone(), Arc::new(RowsOfNow)).await?;
         let services = OwnServices::new(Arc::new(Policies::built_in()?), ambient);
         Ok(Self { log, database, services })
@@ -59,6 +88,15 @@ impl Site {
             took.push(since.elapsed());
         }
         Ok(took)
+    }
+
+    /// Records so many entries of every sort, in order.
+    pub async fn vary(&self, count: usize) -> Result<()> {
+        for chunk in (0..count).collect::<Vec<_>>().chunks(512) {
+            let units = self.permits(chunk.len())?.into_iter().zip(chunk);
+            try_join_all(units.map(|(permit, n)| self.log.perform(Varied(permit, *n)))).await?;
+        }
+        Ok(())
     }
 
     /// Many at once; how long each unit took, and all of them.

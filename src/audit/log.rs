@@ -10,7 +10,7 @@ mod writer;
 
 use std::{
     sync::{
-        Arc, Weak,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -61,6 +61,8 @@ struct Shared {
     head: watch::Receiver<Head>,
     denials: Denials,
     stopping: AtomicBool,
+    /// Why it is not certain that it goes on from what was signed before.
+    doubt: Mutex<Option<Problem>>,
     ambient: Ambient,
     database: Database,
 }
@@ -118,6 +120,7 @@ impl Log {
             head: head.subscribe(),
             denials: Denials::default(),
             stopping: AtomicBool::new(false),
+            doubt: Mutex::default(),
             ambient,
             database: database.clone(),
         });
@@ -144,6 +147,7 @@ impl Log {
         if self.0.stopping.load(Ordering::SeqCst) {
             return Err(not_recorded("the server is stopping"));
         }
+        self.refuse_in_doubt()?;
         let (job, answer, state) = Job::new(unit);
         let queued = self.0.queue.try_send(Message::Job(job));
         queued.map_err(|_| not_recorded("too much is waiting for the log"))?;
@@ -189,6 +193,7 @@ impl Log {
         if self.0.queue.is_closed() || self.0.stopping.load(Ordering::SeqCst) {
             return Err(not_recorded("the log's writer has stopped"));
         }
+        self.refuse_in_doubt()?;
         let known = self.head();
         let row =
             self.0.database.fetch_optional(sql("SELECT size, root, edge, time FROM log_head WHERE id = 1"));
@@ -197,6 +202,20 @@ impl Log {
         let (_, found) = rows::check_head(&row)?;
         let is_it = found.size > known.size || (found.size == known.size && found.root == known.root);
         if is_it { Ok(()) } else { Err(altered("the log is not the one that was seen before")) }
+    }
+
+    /// Refuses everything from now on, because it is not certain that the log goes on from what was signed
+    /// before; or nothing any more.
+    pub(super) fn doubt(&self, why: Option<Problem>) {
+        *self.0.doubt.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    fn refuse_in_doubt(&self) -> Result<()> {
+        match self.0.doubt.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            None => Ok(()),
+            Some(why) if why.is(ProblemKind::InvalidConfiguration) => Err(not_recorded(&why.detail)),
+            Some(why) => Err(why.clone()),
+        }
     }
 
     /// Tells whenever the log has grown, also by the work of other replicas.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Edge, Hash, Head, PinFile,
+    Edge, Hash, Head, Log, Pin,
     checkpoint::{Checkpoint, keep, newest},
     leaf_hash,
     note::VerifierKey,
+    pin::Behind,
     tile::{self, TreeReader, WIDTH, altered, as_i64, fold},
 };
 use crate::{
@@ -36,7 +36,11 @@ pub struct Signer {
     /// Those of the signers first.
     verifiers: Vec<VerifierKey>,
     tree: Option<Growing>,
-    pin: Option<PinFile>,
+    pin: Option<Pin>,
+    /// Whoever keeps the pin up, where its place takes its time.
+    behind: Option<Behind>,
+    /// Whether it was said that the pin stays behind.
+    is_behind: bool,
 }
 
 /// The tree as far as it was signed: its edge, and of each level the hashes of the tile that is not
@@ -54,8 +58,11 @@ impl Signer {
     pub fn new(database: Database, ambient: Ambient, key: LogSigner, origin: &str) -> Result<Self> {
         let verifier = named(origin, key.public_key())?;
         let origin = origin.to_owned();
-        let (signers, verifiers) = (vec![key], vec![verifier]);
-        Ok(Self { database, ambient, origin, kept: None, signers, verifiers, tree: None, pin: None })
+        Ok(Self {
+            signers: vec![key],
+            verifiers: vec![verifier],
+            ..Self::without_keys(database, ambient, origin)
+        })
     }
 
     /// The signer of the log `origin`, with the keys that are kept for it: it looks for them anew before
@@ -64,11 +71,25 @@ impl Signer {
     /// # Errors
     /// As [`Self::new`]; what reading the keys answers.
     pub async fn with_keys(database: Database, ambient: Ambient, keys: Keys, origin: &str) -> Result<Self> {
-        let (kept, origin) = (Some(keys), origin.to_owned());
-        let (signers, verifiers) = (Vec::new(), Vec::new());
-        let mut signer = Self { database, ambient, origin, kept, signers, verifiers, tree: None, pin: None };
+        let mut signer =
+            Self { kept: Some(keys), ..Self::without_keys(database, ambient, origin.to_owned()) };
         signer.look_for_keys().await?;
         Ok(signer)
+    }
+
+    fn without_keys(database: Database, ambient: Ambient, origin: String) -> Self {
+        Self {
+            database,
+            ambient,
+            origin,
+            kept: None,
+            signers: Vec::new(),
+            verifiers: Vec::new(),
+            tree: None,
+            pin: None,
+            behind: None,
+            is_behind: false,
+        }
     }
 
     async fn look_for_keys(&mut self) -> Result<()> {
@@ -91,7 +112,7 @@ impl Signer {
 
     /// Keeps what it signs in `pin`, too.
     #[must_use]
-    pub fn pinned(mut self, pin: Option<PinFile>) -> Self {
+    pub fn pinned(mut self, pin: Option<Pin>) -> Self {
         self.pin = pin;
         self
     }
@@ -103,13 +124,13 @@ impl Signer {
     /// `invalid-configuration` where the pin cannot be read; else a problem of the database.
     pub async fn check_pin(&self) -> Result<()> {
         let Some(pin) = &self.pin else { return Ok(()) };
-        let Some(pinned) = pin.read(&self.verifiers)? else { return Ok(()) };
+        let Some(pinned) = pin.read(&self.verifiers).await? else { return Ok(()) };
         let advice = |problem: Problem| {
             problem.remedy(format!(
                 "Nothing is served from a log that lost what it had signed: people may have rights back that \
                  were taken from them. Put back a database that holds those entries; or go on without them, which \
                  ends what they could have ended: `port-control recover --config FILE --reason \"…\"`. The pin is {}.",
-                pin.path().display()
+                pin.name()
             ))
         };
         // Asked for after the pin was read: another replica may have gone on.
@@ -136,15 +157,32 @@ impl Signer {
         &self.verifiers[0]
     }
 
-    /// Signs the newest head after each commit, until `stop`.
+    /// Signs the newest head of `log` after each commit, until `stop`. As long as nothing can be signed
+    /// because it is not certain that the log goes on from what was signed before, nothing is done either.
     ///
     /// # Errors
-    /// `log-altered` or `log-incomplete`: the log is not what was signed before. Nothing is signed any
-    /// more, and nothing should be done any more either.
-    pub async fn run(mut self, mut head: watch::Receiver<Head>, stop: CancellationToken) -> Result<()> {
+    /// `log-altered` or `log-incomplete`: the log is not what was signed before. Nothing is signed or done
+    /// any more.
+    pub async fn run(mut self, log: &Log, stop: CancellationToken) -> Result<()> {
+        let outcome = self.keep_signing(log, &stop).await;
+        self.finish().await;
+        outcome
+    }
+
+    /// Waits until what was signed last is pinned, too, if that can be done soon.
+    pub async fn finish(&mut self) {
+        if let Some(behind) = self.behind.take() {
+            behind.finish().await;
+        }
+    }
+
+    async fn keep_signing(&mut self, log: &Log, stop: &CancellationToken) -> Result<()> {
+        let mut head = log.watch();
         loop {
             let newest = head.borrow_and_update().clone();
-            let pause = match self.sign(&newest).await {
+            let outcome = self.sign(&newest).await;
+            log.doubt(outcome.as_ref().err().filter(|it| is_final(it) || is_the_pins(it)).cloned());
+            let pause = match outcome {
                 Ok(()) => BREATH,
                 Err(problem) if is_final(&problem) => {
                     tracing::error!(%problem, "the log is not what was signed before: nothing is signed any more");
@@ -196,7 +234,7 @@ impl Signer {
         let checkpoint = Checkpoint { origin: self.origin.clone(), size: head.size, root: head.root };
         let note = checkpoint.sign_by(&self.signers);
         keep(&self.database, head.size, &note, self.ambient.now()).await?;
-        self.keep_pin(&checkpoint, note).await;
+        self.keep_pin(checkpoint, note).await;
         self.tree = Some(tree);
         Ok(())
     }
@@ -240,19 +278,28 @@ impl Signer {
         if let Some(note) = newest {
             seen.push(Checkpoint::open_any(&note, &self.verifiers)?);
         }
-        if let Some(pin) = &self.pin {
-            seen.extend(pin.read(&self.verifiers)?);
+        match (&self.pin, &self.behind) {
+            (_, Some(behind)) => seen.extend(behind.found()),
+            (Some(pin), None) => seen.extend(pin.read(&self.verifiers).await?),
+            (None, None) => {}
         }
         seen.sort_by_key(|it| it.size);
         Ok(seen)
     }
 
     /// A pin that cannot be written holds nothing up: what it is for is asked at the next start.
-    async fn keep_pin(&self, checkpoint: &Checkpoint, note: String) {
+    async fn keep_pin(&mut self, checkpoint: Checkpoint, note: String) {
         let Some(pin) = self.pin.clone() else { return };
-        let (checkpoint, keys) = (checkpoint.clone(), self.verifiers.clone());
-        let written = tokio::task::spawn_blocking(move || pin.write(&checkpoint, &note, &keys)).await;
-        if let Ok(Err(problem)) = written {
+        if !pin.is_near() {
+            let behind = self.behind.get_or_insert_with(|| Behind::begin(pin, None));
+            behind.tell(checkpoint, note, self.verifiers.clone());
+            return;
+        }
+        let outcome = pin.write(&checkpoint, &note, &self.verifiers).await;
+        let was_behind = std::mem::replace(&mut self.is_behind, outcome.is_err());
+        if let Err(problem) = outcome
+            && !was_behind
+        {
             tracing::warn!(%problem, "the log's pin stays behind");
         }
     }
@@ -299,6 +346,11 @@ fn others(size: u64, found: &Hash, signed: &Hash) -> Problem {
         hex::encode(found),
         hex::encode(signed)
     ))
+}
+
+/// Whether what was signed last cannot be made out.
+fn is_the_pins(problem: &Problem) -> bool {
+    problem.is(ProblemKind::InvalidConfiguration)
 }
 
 fn is_final(problem: &Problem) -> bool {

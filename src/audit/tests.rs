@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     checkpoint::newest,
+    pin::PinFile,
     read::{Filter, Reader},
     tile::TreeReader,
     verify::{
@@ -69,6 +70,13 @@ struct House {
 
 fn origin() -> &'static str {
     "example.com/log"
+}
+
+fn act_of(ambient: &Ambient, dana: PersonId, drafts: Vec<Draft>) -> Acts {
+    let rests_on = FactVersions::default();
+    let permit =
+        Permit::for_tests(Principal::Person(dana), Action::ReadLog, Resource::Log, rests_on, ambient.now());
+    Acts { permit, drafts }
 }
 
 impl House {
@@ -282,28 +290,54 @@ async fn a_log_that_was_rewritten_is_not_signed() {
         Signer::new(house.database.clone(), house.ambient.clone(), LogSigner::from_seed(&[1; 32]), origin())
             .unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let refused = signer.run(house.log.watch(), stop).await.unwrap_err();
+    let refused = signer.run(&house.log, stop).await.unwrap_err();
     assert!(refused.is(ProblemKind::LogAltered), "{refused}");
     let unsigned: Vec<(i64,)> =
         house.database.fetch_all(crate::store::sql("SELECT size FROM checkpoints")).await.unwrap();
     assert_eq!(unsigned, [(300,)]);
+    let act = act_of(&house.ambient, house.dana, vec![Draft::act("secret.set")]);
+    assert!(
+        house.log.perform(act).await.unwrap_err().is(ProblemKind::LogAltered),
+        "and nothing is done any more"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_done_while_the_pin_cannot_be_believed() {
+    let house = House::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.pin");
+    std::fs::write(&path, "of somebody else").unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (signer, log, told) = (house.signer, house.log.clone(), stop.clone());
+    let signer = signer.pinned(Some(Pin::new(PinFile::new(path.clone()))));
+    house.log.perform(act_of(&house.ambient, house.dana, vec![Draft::act("secret.set")])).await.unwrap();
+    let running = tokio::spawn(async move { signer.run(&log, told).await });
+    let drafts = || vec![Draft::act("secret.set")];
+    let refused = loop {
+        match house.log.perform(act_of(&house.ambient, house.dana, drafts())).await {
+            Ok(()) => tokio::task::yield_now().await,
+            Err(problem) => break problem,
+        }
+    };
+    assert!(refused.is(ProblemKind::NotRecorded) && refused.detail.contains("log.pin"), "{refused}");
+    assert!(house.log.check().await.is_err(), "it is not ready either");
+    std::fs::remove_file(&path).unwrap();
+    while house.log.perform(act_of(&house.ambient, house.dana, drafts())).await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    assert!(path.exists(), "what was signed is pinned");
 }
 
 #[tokio::test]
 async fn the_signer_follows_the_log() {
     let house = House::new().await;
     let stop = tokio_util::sync::CancellationToken::new();
-    let running = tokio::spawn(house.signer.run(house.log.watch(), stop.clone()));
-    let act = || Acts {
-        permit: Permit::for_tests(
-            Principal::Person(house.dana),
-            Action::ReadLog,
-            Resource::Log,
-            FactVersions::default(),
-            house.ambient.now(),
-        ),
-        drafts: vec![Draft::act("secret.set")],
-    };
+    let (signer, log, told) = (house.signer, house.log.clone(), stop.clone());
+    let running = tokio::spawn(async move { signer.run(&log, told).await });
+    let act = || act_of(&house.ambient, house.dana, vec![Draft::act("secret.set")]);
     for size in 1..=3 {
         house.log.perform(act()).await.unwrap();
         loop {

@@ -40,6 +40,8 @@ pub struct Config {
     pub contact: String,
     /// `sqlite:PATH` or `postgres://…`; may hold a password.
     pub database: Credential,
+    /// How many bytes the database may take, where its disk cannot be asked.
+    pub database_room: Option<u64>,
     /// Where the master key comes from.
     pub master_key: MasterKeySource,
     /// TLS of our own; nothing where a proxy does it or on loopback.
@@ -284,7 +286,25 @@ pub struct LogConfig {
     /// How old entries have to be before a person can be forgotten in them.
     pub retention: Duration,
     /// Where the newest checkpoint is kept outside the database; nothing: it is not.
-    pub pin: Option<PathBuf>,
+    pub pin: Option<PinConfig>,
+}
+
+/// Where the newest checkpoint is kept outside the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinConfig {
+    /// In a file.
+    File(PathBuf),
+    /// In the bucket that old entries are moved to.
+    Archive,
+    /// In a ConfigMap.
+    ConfigMap {
+        /// In which cluster.
+        cluster: Name,
+        /// In which namespace.
+        namespace: Name,
+        /// What it is called.
+        name: Name,
+    },
 }
 
 /// What the log has to do with the outside.

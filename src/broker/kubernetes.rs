@@ -44,6 +44,7 @@ const VERBS: [&str; 6] = ["get", "list", "watch", "create", "update", "delete"];
 
 /// A cluster that is reached by kubeconfig or by the identity of our pod. Connects when first asked,
 /// so that a cluster that is down keeps nobody from starting.
+#[derive(Clone)]
 pub struct Kubernetes {
     connection: Arc<Connection>,
 }
@@ -94,6 +95,33 @@ impl Kubernetes {
     /// A client that is signed in.
     pub(super) async fn client(&self) -> Result<Client, TargetError> {
         self.connection.client().await
+    }
+
+    /// Asks for something that holds no values: the answer, or the status and why.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        uri: String,
+        body: Vec<u8>,
+    ) -> Result<String, (Option<u16>, String)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .map_err(|_| (None, "this can be no name there".to_owned()))?;
+        let client = self.connection.client().await.map_err(|error| (None, error.to_string()))?;
+        let late = |_| (None, format!("no answer within {} s", PATIENCE.as_secs()));
+        let answer = tokio::time::timeout(PATIENCE, client.request_text(request)).await.map_err(late)?;
+        answer.map_err(|error| match &error {
+            kube::Error::Api(status) => {
+                if status.code == 401 {
+                    self.connection.forget();
+                }
+                (Some(status.code), status.message.clone())
+            }
+            other => (None, plain(other)),
+        })
     }
 
     async fn send(&self, verb: &'static str, spot: &Spot, request: Call<'_>) -> Result<String, TargetError> {

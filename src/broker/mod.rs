@@ -8,6 +8,7 @@ mod desired;
 mod directory;
 mod kubernetes;
 mod manifest;
+mod pin;
 mod reconcile;
 mod recover;
 mod remove;
@@ -26,6 +27,7 @@ use async_trait::async_trait;
 
 pub use directory::Directory;
 pub use kubernetes::Kubernetes;
+pub use pin::PinConfigMap;
 pub use reconcile::Next;
 pub use reviews::Reviewers;
 pub use states::{DeliveryRow, LONGEST_PAUSE};

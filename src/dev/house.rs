@@ -176,6 +176,7 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
         administrators: vec![AdministratorGroup { provider: PROVIDER.to_owned(), id: "it".to_owned() }],
         contact: "ada@example.com".to_owned(),
         database: Credential::Value(SecretValue::from(folder.database_url())),
+        database_room: None,
         master_key: MasterKeySource::File(folder.master_key()),
         tls: None,
         trusted_proxies: Vec::new(),

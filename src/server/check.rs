@@ -1,14 +1,17 @@
 //! `port-control check`: of each dependency, whether it is reached and gives the rights that it should.
 
+use std::path::Path;
+
 use super::{
     Opening, Server,
     open::vault,
     vault_policy::{engine_roles, foreign_paths},
 };
 use crate::{
-    base::{Ambient, Config, Problem, Result, Timestamp},
+    base::{Ambient, Config, Problem, Result, Timestamp, config::PinConfig},
     broker::{CheckFinding, CheckLevel},
     secrets::{ForeignPath, Vault, leases::EngineRole},
+    store::{Room, shown},
 };
 
 /// What was found out about one dependency.
@@ -39,16 +42,13 @@ pub async fn check(config: Config) -> Vec<Checked> {
     let mut found = Vec::new();
     match Server::open(config.clone(), Opening::Serve).await {
         Ok(server) => {
-            found.push(Checked::one(
-                "database",
-                fine("reached, migrated, its log fits itself and its keys open"),
-            ));
+            found.push(Checked { dependency: "database".to_owned(), findings: database(&server).await });
             let catalog = &server.app.catalog;
             found.push(match (foreign_paths(catalog).await, engine_roles(catalog).await) {
                 (Ok(foreign), Ok(roles)) => engine(&config, &foreign, &roles).await,
                 (Err(problem), _) | (_, Err(problem)) => Checked::one("engine", failure(&problem)),
             });
-            found.push(Checked::one("log", pinned(&config)));
+            found.push(Checked::one("log", pinned(&config).await));
             found.extend(providers(&server).await);
             found.extend(workload_issuers(&server).await);
             found.extend(clusters(&server).await);
@@ -86,10 +86,8 @@ async fn said_of(vault: &Vault, foreign: &[ForeignPath], roles: &[EngineRole]) -
         Ok(lines) if lines.is_empty() => vec![fine("reached, signed in, with the rights that it needs")],
         Ok(lines) => lines
             .into_iter()
-            .map(|message| CheckFinding {
-                level: CheckLevel::Warning,
-                message,
-                remedy: Some("`port-control vault-policy` prints the least policy that it needs.".to_owned()),
+            .map(|message| {
+                warning(message, "`port-control vault-policy` prints the least policy that it needs.")
             })
             .collect(),
     }
@@ -153,18 +151,76 @@ async fn outward(server: &Server) -> Vec<Checked> {
     witnesses.chain(forwards).chain(archives).map(|(what, said)| Checked::one(what, finding(said))).collect()
 }
 
+/// Whether it does what it is relied on for, and has room for more.
+async fn database(server: &Server) -> Vec<CheckFinding> {
+    let mut findings = vec![fine("reached, migrated, its log fits itself and its keys open")];
+    match server.app.database.room(server.app.config.database_room).await {
+        Ok(room) => findings.push(said_of_room(room)),
+        Err(error) => findings.push(failure(&error.into())),
+    }
+    match server.app.database.lagging_standbys().await {
+        Ok(0) => {}
+        Ok(standbys) => findings.push(warning(
+            format!(
+                "{standbys} standbys are not waited for: one that is promoted may lack what was acknowledged"
+            ),
+            "Name them in PostgreSQL's synchronous_standby_names, and promote no other.",
+        )),
+        Err(error) => findings.push(failure(&error.into())),
+    }
+    findings
+}
+
+fn said_of_room(room: Room) -> CheckFinding {
+    let used = shown(room.used);
+    match room.free.map(shown) {
+        None => warning(
+            format!("it takes {used}, and how much is left is not known here"),
+            "Say how much it may take, and it is watched: `[database] room`.",
+        ),
+        Some(free) if room.is_short() => {
+            warning(format!("it takes {used}, and {free} are left"), "Give it more room.")
+        }
+        Some(free) => fine(&format!("it takes {used}, and {free} are left")),
+    }
+}
+
 /// Whether a database that is set back would be noticed at the next start. That the log goes on from its
 /// pin was found out in opening it.
-fn pinned(config: &Config) -> CheckFinding {
-    match &config.log.pin {
-        Some(pin) => fine(&format!("it goes on from its pin, {}", pin.display())),
-        None => CheckFinding {
-            level: CheckLevel::Warning,
-            message: "no pin is kept: a database that is set back while no server runs is not noticed"
-                .to_owned(),
-            remedy: Some("Keep one outside the database: `[log] pin = \"FILE\"`.".to_owned()),
-        },
+async fn pinned(config: &Config) -> CheckFinding {
+    let pin = match super::pin::open(config) {
+        Ok(Some(pin)) => pin,
+        Ok(None) => {
+            return warning(
+                "no pin is kept: a database that is set back while no server runs is not noticed".to_owned(),
+                "Keep one outside the database: `[log] pin`.",
+            );
+        }
+        Err(problem) => return failure(&problem),
+    };
+    let name = pin.name();
+    if let Err(problem) = pin.check().await {
+        return CheckFinding { level: CheckLevel::Warning, ..failure(&problem) };
     }
+    if lies_beside_the_database(config) {
+        return warning(
+            format!("its pin {name} lies beside the database: whoever puts the folder back puts both back"),
+            "Keep it on another disk: `[log] pin`.",
+        );
+    }
+    fine(&format!("it goes on from its pin, {name}"))
+}
+
+fn lies_beside_the_database(config: &Config) -> bool {
+    let Some(PinConfig::File(pin)) = &config.log.pin else { return false };
+    let Ok(url) = config.database.read() else { return false };
+    let path = url.expose_text().and_then(|url| url.strip_prefix("sqlite:"));
+    let folder = |path: &Path| std::path::absolute(path).ok()?.parent().map(Path::to_owned);
+    path.is_some_and(|path| folder(Path::new(path.trim_start_matches("//"))) == folder(pin))
+}
+
+fn warning(message: String, remedy: &str) -> CheckFinding {
+    CheckFinding { level: CheckLevel::Warning, message, remedy: Some(remedy.to_owned()) }
 }
 
 fn fine(message: &str) -> CheckFinding {

@@ -9,7 +9,7 @@ use crate::{
     access::{DeclaredProtected, Expiry, Gate, GateParts, Requests, RowsOfNow},
     api::App,
     audit::{
-        Log, PinFile, Signer,
+        Log, Signer,
         archive::{Archive, Archivist, ArchivistParts, Entries},
         forward::{Forwarder, ForwarderParts},
         witness::Witnesses,
@@ -227,7 +227,7 @@ async fn signer(
 ) -> Result<Signer> {
     let signer = Signer::with_keys(database.clone(), ambient.clone(), keys.clone(), &config.log.origin)
         .await?
-        .pinned(config.log.pin.clone().map(PinFile::new));
+        .pinned(super::pin::open(config)?);
     if opening != Opening::Recover {
         signer.check_pin().await?;
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, fs::File, io::BufReader, path::PathBuf};
 
 use super::{Opening, Server};
 use crate::{
-    audit::{Checkpoint, PinFile, Signer, verifiers, verify::check_database},
+    audit::{Checkpoint, Pin, Signer, verifiers, verify::check_database},
     base::{Config, Problem, ProblemKind, Result, ids::PersonId},
     policy::{Action, Resource, Service},
     recovery::{Discontinuity, Fate, Published, Recovered, Recovery, Standing},
@@ -37,7 +37,7 @@ pub struct Outcome {
     /// What was ended, where it was done.
     pub recovered: Option<Recovered>,
     /// Where the pin of before is now.
-    pub set_aside: Option<PathBuf>,
+    pub set_aside: Option<String>,
 }
 
 /// Goes on after a database was set back: everything that was granted ends, everybody is suspended until
@@ -48,7 +48,7 @@ pub struct Outcome {
 /// `conflict` where the log goes on from its pin: then nothing was set back; `log-altered` where the log
 /// that is there does not fit itself, or what was published was not signed; what recording answers.
 pub async fn recover(config: Config, wish: &Wish) -> Result<Outcome> {
-    let (pin, origin) = (config.log.pin.clone().map(PinFile::new), config.log.origin.clone());
+    let (pin, origin) = (super::pin::open(&config)?, config.log.origin.clone());
     let mut server = Server::open(config, Opening::Recover).await?;
     let outcome = go_on(&mut server, wish, pin.as_ref(), &origin).await;
     server.app.log.drain().await;
@@ -56,11 +56,14 @@ pub async fn recover(config: Config, wish: &Wish) -> Result<Outcome> {
     outcome
 }
 
-async fn go_on(server: &mut Server, wish: &Wish, pin: Option<&PinFile>, origin: &str) -> Result<Outcome> {
+async fn go_on(server: &mut Server, wish: &Wish, pin: Option<&Pin>, origin: &str) -> Result<Outcome> {
     let app = server.app.clone();
     let keys = verifiers(&app.keys, origin).await?;
     let report = check_database(&app.database, &keys).await?;
-    let pinned = pin.map(|pin| pin.read(&keys)).transpose()?.flatten();
+    let pinned = match pin {
+        Some(pin) => pin.read(&keys).await?,
+        None => None,
+    };
     if pinned.is_some() {
         refuse_whole(&server.loops.signer).await?;
     }
@@ -85,9 +88,12 @@ async fn go_on(server: &mut Server, wish: &Wish, pin: Option<&PinFile>, origin: 
         let discontinuity = pinned.map(|pinned| Discontinuity { pinned });
         let lost = outcome.lost.clone();
         outcome.recovered = Some(recovery.recover(permit, &wish.reason, discontinuity, lost).await?);
-        outcome.set_aside = pin.map(PinFile::set_aside).transpose()?.flatten();
+        if let Some(pin) = pin {
+            outcome.set_aside = pin.set_aside().await?;
+        }
         // The new pin is of the log that says why it is not the old one.
         server.loops.signer.sign(&app.log.head()).await?;
+        server.loops.signer.finish().await;
     }
     Ok(outcome)
 }
@@ -139,7 +145,7 @@ impl fmt::Display for Outcome {
         };
         recovered.fmt(f)?;
         if let Some(aside) = &self.set_aside {
-            writeln!(f, "the pin of before is kept in {}", aside.display())?;
+            writeln!(f, "the pin of before is kept in {aside}")?;
         }
         writeln!(
             f,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Server, open::Loops};
 use crate::{
     api::{self, Tls},
-    audit::{Head, Log, Signer},
+    audit::{Log, Signer},
     base::{Problem, Result},
 };
 
@@ -30,7 +30,10 @@ impl Server {
         stop: CancellationToken,
     ) -> Result<()> {
         let app = self.app;
-        let background = tokio::spawn(watch_over(self.loops.start(&app.log, &stop), stop.clone()));
+        let mut tasks = self.loops.start(&app.log, &stop);
+        let (database, capacity) = (app.database.clone(), app.config.database_room);
+        tasks.spawn(named("room", super::room::watch(database, capacity, stop.clone())));
+        let background = tokio::spawn(watch_over(tasks, stop.clone()));
         let streams = app.stop.clone();
         let told = stop.clone();
         tokio::spawn(async move {
@@ -62,7 +65,7 @@ impl Loops {
         tasks.spawn(named("leases", self.leases.run(token.clone())));
         tasks.spawn(named("notify", self.sender.run(log.watch(), token.clone())));
         tasks.spawn(named("metrics", api::upkeep(token.clone())));
-        tasks.spawn(signed(self.signer, log.watch(), token.clone()));
+        tasks.spawn(signed(self.signer, log.clone(), token.clone()));
         tasks.spawn(named("witnesses", self.witnesses.run(log.watch(), token.clone())));
         tasks.spawn(named("forwarder", self.forwarder.run(token.clone())));
         if let Some(archivist) = self.archivist {
@@ -84,8 +87,8 @@ async fn named(name: &'static str, part: impl Future<Output = ()>) -> Ended {
 }
 
 /// Ends before it is told to where the log is not what was signed before.
-async fn signed(signer: Signer, head: watch::Receiver<Head>, stop: CancellationToken) -> Ended {
-    let outcome = signer.run(head, stop.clone()).await;
+async fn signed(signer: Signer, log: Log, stop: CancellationToken) -> Ended {
+    let outcome = signer.run(&log, stop.clone()).await;
     if outcome.is_ok() {
         stop.cancelled().await;
     }

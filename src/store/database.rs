@@ -9,8 +9,8 @@ use sqlx::{
 };
 
 use super::{
-    Reserve, StoreError, WriteTx,
-    exceptions::{self, HeadChanges},
+    Reserve, Room, StoreError, WriteTx,
+    exceptions::{self, HeadChanges, HeadRow},
     query::{Query, Row, Text, rows_of, statement_of},
     tx::Held,
 };
@@ -252,10 +252,27 @@ impl Database {
     /// # Errors
     /// See [`StoreError`].
     pub async fn begin_write(&self) -> Result<WriteTx, StoreError> {
-        match &self.0 {
-            Pools::Sqlite { write, .. } => WriteTx::begin_sqlite(write.acquire().await?).await,
-            Pools::Postgres { write, .. } => WriteTx::begin_postgres(write.acquire().await?).await,
-        }
+        let mut tx = self.writer().await?;
+        tx.begin().await?;
+        Ok(tx)
+    }
+
+    /// Begins a transaction that writes, and locks and reads the head of the log. For `audit` alone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn begin_write_at_head(&self) -> Result<(WriteTx, Option<HeadRow>), StoreError> {
+        let mut tx = self.writer().await?;
+        let head = exceptions::begin_at_head(&mut tx).await?;
+        Ok((tx, head))
+    }
+
+    /// The connection that writes, with nothing begun on it.
+    async fn writer(&self) -> Result<WriteTx, StoreError> {
+        Ok(match &self.0 {
+            Pools::Sqlite { write, .. } => WriteTx::Sqlite(Held::new(write.acquire().await?)),
+            Pools::Postgres { write, .. } => WriteTx::Postgres(Held::new(write.acquire().await?)),
+        })
     }
 
     /// Tells of changes of the log's head that others make. `None` on SQLite, where nobody else does.
@@ -275,6 +292,28 @@ impl Database {
         match &self.0 {
             Pools::Sqlite { path, .. } => Some(Reserve::beside(path)),
             Pools::Postgres { .. } => None,
+        }
+    }
+
+    /// How much room it takes and has left. `capacity` is what it may take, where its disk cannot be asked.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn room(&self, capacity: Option<u64>) -> Result<Room, StoreError> {
+        match &self.0 {
+            Pools::Sqlite { path, .. } => exceptions::sqlite_room(path),
+            Pools::Postgres { .. } => exceptions::postgres_room(self, capacity).await,
+        }
+    }
+
+    /// How many standbys there are that could take over and lack what was acknowledged. SQLite has none.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn lagging_standbys(&self) -> Result<u64, StoreError> {
+        match &self.0 {
+            Pools::Sqlite { .. } => Ok(0),
+            Pools::Postgres { .. } => exceptions::postgres_lagging(self).await,
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the two databases cannot say in the same words: one function, two bodies each (invariant 9).
 
+use std::path::Path;
+
 use sqlx::{PgPool, Row as _, SqlitePool, postgres::PgListener};
 
-use super::{StoreError, WriteTx, sql};
+use super::{Arg, Database, Query, Room, StoreError, WriteTx, sql};
 
 /// The channel on which PostgreSQL tells replicas that the log has grown.
 const HEAD_CHANNEL: &str = "port_control_log";
@@ -55,6 +57,89 @@ pub async fn lock_head(tx: &mut WriteTx) -> Result<Option<HeadRow>, StoreError> 
     }
 }
 
+/// Begins the transaction and does what [`lock_head`] does. SQLite has a thread of its own, and every turn
+/// of it costs as much as a small statement: so it gets both at once.
+///
+/// # Errors
+/// See [`StoreError`].
+pub(super) async fn begin_at_head(tx: &mut WriteTx) -> Result<Option<HeadRow>, StoreError> {
+    if let WriteTx::Sqlite(_) = tx {
+        let both = "BEGIN IMMEDIATE; SELECT size, root, edge, time FROM log_head WHERE id = 1";
+        return tx.fetch_optional(sql(both)).await;
+    }
+    tx.begin().await?;
+    lock_head(tx).await
+}
+
+/// Moves the head from one size and root to another, and notes the batch that did it; whether the head
+/// was where it was thought to be. The arguments are: size, root, edge, batch, time; size and root of
+/// before; first index, batch, number of entries.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn move_head(tx: &mut WriteTx, args: [Arg; 10]) -> Result<bool, StoreError> {
+    let (text, done) = match tx {
+        WriteTx::Sqlite(_) => (
+            "UPDATE log_head SET size = $1, root = $2, edge = $3, batch = $4, time = $5 \
+             WHERE id = 1 AND size = $6 AND root = $7; \
+             INSERT INTO batches (first, id, size) VALUES ($8, $9, $10)",
+            2,
+        ),
+        WriteTx::Postgres(_) => (
+            "WITH moved AS (UPDATE log_head SET size = $1, root = $2, edge = $3, batch = $4, time = $5 \
+             WHERE id = 1 AND size = $6 AND root = $7 RETURNING id) \
+             INSERT INTO batches (first, id, size) \
+             SELECT CAST($8 AS BIGINT), CAST($9 AS TEXT), CAST($10 AS BIGINT) FROM moved",
+            1,
+        ),
+    };
+    let query = args.into_iter().fold(sql(text), Query::bind);
+    Ok(tx.execute(query).await? == done)
+}
+
+/// Rows for one table.
+pub struct Rows {
+    /// The table.
+    pub table: &'static str,
+    /// Its columns.
+    pub columns: Vec<&'static str>,
+    /// What is in them, row by row.
+    pub args: Vec<Arg>,
+}
+
+/// Inserts rows into two tables at once.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn insert_both(tx: &mut WriteTx, one: Rows, other: Rows) -> Result<(), StoreError> {
+    let text = match tx {
+        WriteTx::Sqlite(_) => {
+            let insert =
+                |rows: &Rows| format!("{} {}", rows.head(), sqlite_values(rows.columns.len(), rows.count()));
+            format!("{}; {}", insert(&one), insert(&other))
+        }
+        WriteTx::Postgres(_) => {
+            let values = postgres_values(one.columns.len(), one.count(), 0);
+            let further = postgres_values(other.columns.len(), other.count(), one.args.len());
+            format!("WITH one AS ({} {values}) {} {further}", one.head(), other.head())
+        }
+    };
+    let mut args = one.args;
+    args.extend(other.args);
+    tx.execute(Query::composed(text, args)).await?;
+    Ok(())
+}
+
+impl Rows {
+    fn count(&self) -> usize {
+        self.args.len() / self.columns.len()
+    }
+
+    fn head(&self) -> String {
+        format!("INSERT INTO {} ({}) VALUES", self.table, self.columns.join(", "))
+    }
+}
+
 /// Tells when another replica has moved the head.
 pub struct HeadChanges(PgListener);
 
@@ -97,6 +182,57 @@ pub(super) async fn assert_sqlite_is_durable(pool: &SqlitePool) -> Result<(), St
     Err(StoreError::Refused(wrong))
 }
 
+/// How much room a file takes and has left: what is beside it, and the disk that it lies on.
+///
+/// # Errors
+/// Where the disk does not say.
+pub(super) fn sqlite_room(path: &Path) -> Result<Room, StoreError> {
+    let size = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        std::fs::metadata(name).map_or(0, |file| file.len())
+    };
+    let folder = path.parent().filter(|it| *it != Path::new("")).unwrap_or(Path::new("."));
+    let disk = rustix::fs::statvfs(folder).map_err(|e| StoreError::Unavailable(e.to_string()))?;
+    let used = ["", "-wal", "-shm"].into_iter().map(size).sum();
+    Ok(Room { used, free: Some(disk.f_bavail.saturating_mul(disk.f_frsize)) })
+}
+
+/// How much room a database takes, with the write-ahead log of its server where we may ask for it.
+/// PostgreSQL cannot be asked for its disk; what is left of `capacity` is free.
+///
+/// # Errors
+/// See [`StoreError`].
+pub(super) async fn postgres_room(database: &Database, capacity: Option<u64>) -> Result<Room, StoreError> {
+    let row: Option<(i64, bool)> = database
+        .fetch_optional(sql(
+            "SELECT pg_database_size(current_database()), has_function_privilege('pg_ls_waldir()', 'EXECUTE')",
+        ))
+        .await?;
+    let (data, may_ask) = row.unwrap_or_default();
+    let mut used = data.unsigned_abs();
+    if may_ask {
+        let wal = sql("SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM pg_ls_waldir()");
+        let wal: Option<(i64,)> = database.fetch_optional(wal).await?;
+        used += wal.map_or(0, |(bytes,)| bytes.unsigned_abs());
+    }
+    Ok(Room { used, free: capacity.map(|capacity| capacity.saturating_sub(used)) })
+}
+
+/// How many standbys a PostgreSQL has that may lack what was acknowledged, because none of them is waited
+/// for.
+///
+/// # Errors
+/// See [`StoreError`].
+pub(super) async fn postgres_lagging(database: &Database) -> Result<u64, StoreError> {
+    let row: Option<(i64, String)> = database
+        .fetch_optional(sql(
+            "SELECT count(*), current_setting('synchronous_standby_names') FROM pg_stat_replication",
+        ))
+        .await?;
+    Ok(row.filter(|(_, waited_for)| waited_for.is_empty()).map_or(0, |(standbys, _)| standbys.unsigned_abs()))
+}
+
 /// PostgreSQL has no BLOB: the migrations are one folder because a domain of that name stands in.
 ///
 /// # Errors
@@ -115,15 +251,16 @@ pub(super) async fn prepare_postgres(pool: &PgPool) -> Result<(), StoreError> {
 }
 
 /// `(?, ?), (?, ?)`: SQLite looks names of parameters up one by one, which many rows make slow.
-pub(super) fn sqlite_values(columns: usize, rows: usize) -> String {
+fn sqlite_values(columns: usize, rows: usize) -> String {
     let row = format!("({})", vec!["?"; columns].join(", "));
     vec![row; rows].join(", ")
 }
 
-/// `($1, $2), ($3, $4)`: PostgreSQL knows parameters by number alone.
-pub(super) fn postgres_values(columns: usize, rows: usize) -> String {
+/// `($1, $2), ($3, $4)`: PostgreSQL knows parameters by number alone; so many are in use before.
+fn postgres_values(columns: usize, rows: usize, before: usize) -> String {
     let row = |row: usize| {
-        let numbers: Vec<String> = (1..=columns).map(|n| format!("${}", row * columns + n)).collect();
+        let numbers: Vec<String> =
+            (1..=columns).map(|n| format!("${}", before + row * columns + n)).collect();
         format!("({})", numbers.join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
@@ -136,6 +273,7 @@ mod tests {
     #[test]
     fn values_have_a_parameter_for_each_column_of_each_row() {
         assert_eq!(sqlite_values(2, 2), "(?, ?), (?, ?)");
-        assert_eq!(postgres_values(2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(postgres_values(2, 2, 0), "($1, $2), ($3, $4)");
+        assert_eq!(postgres_values(1, 2, 3), "($4), ($5)");
     }
 }

@@ -12,11 +12,13 @@ mod database;
 pub mod exceptions;
 mod query;
 mod reserve;
+mod room;
 mod tx;
 
 pub use database::{Database, DatabaseKind, UNRECORDED};
 pub use query::{Arg, Query, Row, sql};
 pub use reserve::Reserve;
+pub use room::{Room, shown};
 use sqlx::error::DatabaseError;
 pub use tx::WriteTx;
 

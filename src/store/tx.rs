@@ -3,7 +3,7 @@
 use sqlx::{Database as Backend, Postgres, Sqlite, pool::PoolConnection};
 
 use super::{
-    Arg, Query, Row, StoreError, exceptions,
+    Query, Row, StoreError,
     query::{rows_of, statement_of},
     sql,
 };
@@ -60,16 +60,13 @@ impl<B: Backend> Drop for Held<B> {
 }
 
 impl WriteTx {
-    pub(super) async fn begin_sqlite(connection: PoolConnection<Sqlite>) -> Result<Self, StoreError> {
-        let mut tx = Self::Sqlite(Held::new(connection));
-        tx.execute(sql("BEGIN IMMEDIATE")).await?;
-        Ok(tx)
-    }
-
-    pub(super) async fn begin_postgres(connection: PoolConnection<Postgres>) -> Result<Self, StoreError> {
-        let mut tx = Self::Postgres(Held::new(connection));
-        tx.execute(sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")).await?;
-        Ok(tx)
+    /// Begins, where that is not done with the first statement.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        let begin = match self {
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+            Self::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        };
+        self.execute(sql(begin)).await.map(drop)
     }
 
     /// Runs a statement; how many rows it touched.
@@ -82,23 +79,6 @@ impl WriteTx {
             Self::Sqlite(tx) => statement_of!(query).execute(tx.connection()?).await?.rows_affected(),
             Self::Postgres(tx) => statement_of!(query).execute(tx.connection()?).await?.rows_affected(),
         })
-    }
-
-    /// Inserts many rows by one statement. `into` is `INSERT INTO table (columns)`.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn insert(
-        &mut self,
-        into: &'static str,
-        columns: usize,
-        args: Vec<Arg>,
-    ) -> Result<u64, StoreError> {
-        let values = match self {
-            Self::Sqlite(_) => exceptions::sqlite_values(columns, args.len() / columns),
-            Self::Postgres(_) => exceptions::postgres_values(columns, args.len() / columns),
-        };
-        self.execute(Query::composed(format!("{into} VALUES {values}"), args)).await
     }
 
     /// All rows.

@@ -1,4 +1,4 @@
-//! A disk that answers with I/O errors: an act ends in time and without pretending, what was acknowledged is there,
+//! A disk that answers with I/O errors, or not at all: an act ends in time and without pretending, what was acknowledged is there,
 //! and where the disk could not say whether it has what was written, the process ends.
 
 use std::{
@@ -20,9 +20,12 @@ use port_control::{
 
 use super::{
     check::walk,
-    site::{ANSWERED, Site, check_answers},
+    site::{ANSWERED, Site, check_answers, is_bounded},
 };
-use crate::{peers::Peers, support::trial};
+use crate::{
+    peers::Peers,
+    support::{trial, until},
+};
 
 const ENDS: &str = "log::a_failed_fsync_ends_the_process";
 /// Says to this same program that it is the process that has to end: in which folder.
@@ -38,7 +41,11 @@ pub fn trials(_: &Arc<Peers>) -> Vec<Trial> {
         Some(folder) => trial(ENDS, move || a_life_that_ends(folder.into())),
         None => trial(ENDS, ends),
     };
-    vec![trial("log::a_disk_that_cannot_be_written_is_bounded_and_heals", cannot_be_written), life]
+    vec![
+        trial("log::a_disk_that_cannot_be_written_is_bounded_and_heals", cannot_be_written),
+        trial("log::a_disk_that_hangs_is_bounded_and_heals", hangs),
+        life,
+    ]
 }
 
 async fn open(folder: &Path) -> Result<Site> {
@@ -89,6 +96,29 @@ async fn cannot_be_written() -> Result<()> {
 }
 
 /// This same program, as a process that can end.
+/// A sync that does not come back: nobody waits for longer than the two seconds, and what was under way then
+/// is there or not, as it was said.
+async fn hangs() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().canonicalize()?;
+    let recording = Recording::of(&path);
+    let site = open(&path).await?;
+    let mut answers = several(&site, "before").await?;
+    recording.fails(Some(Fault::Hang));
+    let hanging = several(&site, "hanging").await;
+    recording.fails(None);
+    let hanging = hanging?;
+    ensure!(hanging.iter().all(|(_, answer)| answer.as_ref().is_err_and(is_bounded)), "{hanging:?}");
+    let unknown = |problem: &Problem| problem.is(ProblemKind::OutcomeUnknown);
+    ensure!(hanging.iter().any(|(_, answer)| answer.as_ref().is_err_and(unknown)), "no commit was under way");
+    answers.extend(hanging);
+    until("acts are taken again", async || Ok(site.note("healed").await.ok())).await?;
+    check_answers(&site, &answers).await?;
+    let after = several(&site, "after").await?;
+    ensure!(after.iter().all(|(_, answer)| answer.is_ok()), "it goes on by itself: {after:?}");
+    Ok(())
+}
+
 async fn ends() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().canonicalize()?;

@@ -16,6 +16,7 @@ mod outages;
 pub mod published;
 mod recover;
 mod replicas;
+mod room;
 mod set_back;
 mod signing;
 pub mod site;
@@ -33,6 +34,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     [
         writing::trials(peers),
         replicas::trials(peers),
+        room::trials(peers),
         outages::trials(peers),
         disk::trials(peers),
         forgetting::trials(peers),

@@ -86,10 +86,10 @@ async fn no_lost_wake_up(given: Given) -> Result<()> {
     Ok(())
 }
 
-/// A replica stops in the middle of a unit, with the head in its hands: the others go on within the two
-/// seconds, it finds that nothing of its own happened, and works again.
+/// One of three replicas stops in the middle of a unit, with the head in its hands: the others go on within
+/// the two seconds and hear of each other, it finds that nothing of its own happened, and works again.
 async fn a_paused_replica(given: Given) -> Result<()> {
-    let healthy = Site::open(given.open().await?).await?;
+    let others = sites(&given, 2).await?;
     let url = given.url.clone();
     let (ready, is_ready) = mpsc::channel();
     // A runtime of its own, whose one thread stands still.
@@ -107,16 +107,24 @@ async fn a_paused_replica(given: Given) -> Result<()> {
     tokio::task::spawn_blocking(move || is_ready.recv()).await??;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let since = Stopwatch::start();
-    let names: Vec<String> = (0..50).map(|n| format!("n{n}")).collect();
-    let answers = join_all(names.iter().map(|name| healthy.note(name))).await;
+    let units = (0..50).map(|n| {
+        let site = others[n % 2].clone();
+        async move { site.note(&format!("n{n}")).await }
+    });
+    let answers = join_all(units).await;
     let took = since.elapsed();
     ensure!(took < ANSWERED, "held up for {took:?}");
     for answer in &answers {
         ensure!(answer.is_ok(), "{answer:?}");
     }
     tokio::task::spawn_blocking(move || paused.join()).await?.ok().context("the replica panicked")??;
-    ensure!(!healthy.has("paused").await? && healthy.has("again").await?, "the paused unit is there");
-    ensure!(walk(&healthy.database).await?.len() == 51, "something more is there");
+    for site in &others {
+        let mut head = site.log.watch();
+        let told = tokio::time::timeout(Duration::from_secs(8), head.wait_for(|it| it.size >= 51)).await;
+        ensure!(told.is_ok(), "not told of what another wrote: {}", site.log.head().size);
+    }
+    ensure!(!others[0].has("paused").await? && others[1].has("again").await?, "the paused unit is there");
+    ensure!(walk(&others[0].database).await?.len() == 51, "something more is there");
     Ok(())
 }
 

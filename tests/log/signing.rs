@@ -7,9 +7,10 @@ use futures::future::join_all;
 use libtest_mimic::Trial;
 use port_control::{
     audit::{
-        Checkpoint, PinFile, Signer, VerifierKey,
+        Checkpoint, Pin, Signer, VerifierKey,
         checkpoint::newest,
         leaf_hash,
+        pin::PinFile,
         proof::verify_inclusion,
         tile::{TreeReader, leaves},
         verify::{check_database, check_growth},
@@ -79,7 +80,7 @@ async fn signed(given: Given) -> Result<()> {
 /// is pinned, then as long and another.
 async fn behind(given: Given) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let pin = || Some(PinFile::new(folder.path().join("log.pin")));
+    let pin = || Some(Pin::new(PinFile::new(folder.path().join("log.pin"))));
     let site = Site::open(given.open().await?).await?;
     grow(&site, 0, 3).await?;
     let mut running = signer(&site)?.pinned(pin());
@@ -89,10 +90,10 @@ async fn behind(given: Given) -> Result<()> {
     let key = running.verifier().clone();
     let pinned = pin().expect("it is there");
     ensure!(
-        pinned.read(std::slice::from_ref(&key))?.is_some_and(|it| it.size == 3),
+        pinned.read(std::slice::from_ref(&key)).await?.is_some_and(|it| it.size == 3),
         "what was signed is pinned"
     );
-    pinned.write(&lost, &lost.sign(&LogSigner::from_seed(&[1; 32])), std::slice::from_ref(&key))?;
+    pinned.write(&lost, &lost.sign(&LogSigner::from_seed(&[1; 32])), std::slice::from_ref(&key)).await?;
     let problem = running.check_pin().await.expect_err("two entries are gone");
     ensure!(problem.is(ProblemKind::LogIncomplete), "{problem:?}");
     ensure!(problem.detail.contains("5 entries were signed, 3 are there"), "{problem:?}");

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use libtest_mimic::Trial;
 use port_control::{
     base::ProblemKind,
-    policy::{Action, Denial, Facts, Policies, Resource, Service, ServiceFacts},
+    policy::{Action, Denial, EnvironmentFacts, Facts, Policies, Resource, Service, ServiceFacts},
 };
 
 use super::{
@@ -100,29 +100,45 @@ async fn drained(given: Given) -> Result<()> {
 }
 
 /// A service that asks for what is not its own.
-fn denial(site: &Site) -> Result<Denial> {
+fn denial(site: &Site, action: Action, resource: Resource) -> Result<Denial> {
     let facts = Facts::Service(ServiceFacts { service: Service::Broker, now: site.ambient.now() });
-    match Policies::built_in()?.decide(&facts, Action::Apply, Resource::Catalog) {
+    match Policies::built_in()?.decide(&facts, action, resource) {
         Err(denial) => Ok(*denial),
-        Ok(_) => anyhow::bail!("the broker may apply"),
+        Ok(_) => anyhow::bail!("the broker may"),
     }
 }
 
+fn secret(n: u32) -> Result<Resource> {
+    let at = "reports/production".parse().map_err(anyhow::Error::msg)?;
+    let facts = EnvironmentFacts { at, owner: None, protected: true };
+    Ok(Resource::Secret(facts, format!("SECRET_{n}").parse().map_err(anyhow::Error::msg)?))
+}
+
+/// Whoever tries one thing a hundred times, and another action on a hundred things.
 async fn denials(given: Given) -> Result<()> {
     let site = Site::open(given.open().await?).await?;
-    for _ in 0..100 {
-        let problem = site.log.deny(denial(&site)?).await;
-        ensure!(problem.is(ProblemKind::Denied), "{problem}");
+    for n in 0..100 {
+        for denial in
+            [denial(&site, Action::Apply, Resource::Catalog)?, denial(&site, Action::Reveal, secret(n)?)?]
+        {
+            let problem = site.log.deny(denial).await;
+            ensure!(problem.is(ProblemKind::Denied), "{problem}");
+        }
     }
     site.log.drain().await;
     let entries = walk(&site.database).await?;
-    let counted: u64 = entries.iter().map(|it| it.payload["count"].as_u64().unwrap_or(1)).sum();
-    ensure!(counted == 100, "{counted} of 100 are accounted for");
-    ensure!(entries.len() < 30, "{} entries for one who tries the same", entries.len());
-    let denied = |it: &super::check::Entry| {
-        it.action == "apply" && it.decision == "deny" && it.actor == "service/broker"
-    };
-    ensure!(entries.iter().all(denied), "they are recorded as something else");
+    ensure!(
+        entries.iter().all(|it| it.decision == "deny" && it.actor == "service/broker"),
+        "they are recorded as something else"
+    );
+    for (action, different) in [("apply", 1), ("reveal", 16)] {
+        let of: Vec<_> = entries.iter().filter(|it| it.action == action).collect();
+        let counted: u64 = of.iter().map(|it| it.payload["count"].as_u64().unwrap_or(1)).sum();
+        ensure!(counted == 100, "{counted} of 100 are accounted for");
+        ensure!(of.len() == 21, "{} entries for one who tries the same", of.len());
+        let on = of[20].payload["on"].as_array().map_or(0, Vec::len);
+        ensure!(on == different, "{on} things are named: {}", of[20].payload);
+    }
     Ok(())
 }
 

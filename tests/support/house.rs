@@ -70,6 +70,7 @@ impl Settings {
             administrators: vec![AdministratorGroup { provider: "dev".to_owned(), id: "it".to_owned() }],
             contact: "ada@example.com".to_owned(),
             database: Credential::Value(SecretValue::from(self.database.clone())),
+            database_room: None,
             master_key: MasterKeySource::File(key),
             tls: None,
             trusted_proxies: Vec::new(),

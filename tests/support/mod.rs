@@ -6,6 +6,7 @@ mod databases;
 pub mod house;
 pub mod jobs;
 pub mod program;
+pub mod readme;
 pub mod siem;
 pub mod webhook;
 pub mod witness;

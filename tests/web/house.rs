@@ -371,6 +371,7 @@ fn config(given: &Given, address: SocketAddr, differently: Differently) -> Resul
         administrators: vec![AdministratorGroup { provider: "dev".to_owned(), id: "it".to_owned() }],
         contact: "ada@example.com".to_owned(),
         database: Credential::Value(SecretValue::from(given.url.clone())),
+        database_room: None,
         master_key: MasterKeySource::File(key),
         tls: None,
         trusted_proxies: Vec::new(),

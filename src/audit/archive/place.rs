@@ -9,7 +9,8 @@ use std::{
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use object_store::{
-    ClientOptions, CredentialProvider, Error, ObjectStore, ObjectStoreExt as _, RetryConfig,
+    ClientOptions, CredentialProvider, Error, ObjectStore, ObjectStoreExt as _, PutMode, RetryConfig,
+    UpdateVersion,
     aws::{AmazonS3Builder, AwsCredential},
     local::LocalFileSystem,
     path::Path,
@@ -128,6 +129,47 @@ impl Archive {
         self.refuse_unmounted()?;
         let written = self.bounded(path, self.store.put(&Path::from(path), bytes.into())).await;
         written.map(drop).map_err(|failure| failure.into_problem(self, path))
+    }
+
+    /// What lies at a path, and its tag, which is another once it was replaced.
+    ///
+    /// # Errors
+    /// `archive-unavailable`.
+    pub async fn read_tagged(&self, path: &str) -> Result<Option<(Vec<u8>, String)>> {
+        self.refuse_unmounted()?;
+        let reading = async {
+            let found = self.store.get(&Path::from(path)).await?;
+            let tag = found.meta.e_tag.clone().unwrap_or_default();
+            Ok((found.bytes().await?.to_vec(), tag))
+        };
+        match self.bounded(path, reading).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Failure::NotFound) => Ok(None),
+            Err(Failure::Of(problem)) => Err(problem),
+        }
+    }
+
+    /// Puts something in the place of what had this tag, or where nothing was; whether that was still so.
+    ///
+    /// # Errors
+    /// `archive-unavailable`.
+    pub async fn write_over(&self, path: &str, tag: Option<&str>, bytes: Vec<u8>) -> Result<bool> {
+        self.refuse_unmounted()?;
+        let mode = match tag {
+            Some(tag) => PutMode::Update(UpdateVersion { e_tag: Some(tag.to_owned()), version: None }),
+            None => PutMode::Create,
+        };
+        let location = Path::from(path);
+        let writing = async {
+            match self.store.put_opts(&location, bytes.into(), mode.into()).await {
+                Ok(_) => Ok(true),
+                Err(Error::Precondition { .. } | Error::AlreadyExists { .. } | Error::NotFound { .. }) => {
+                    Ok(false)
+                }
+                Err(error) => Err(error),
+            }
+        };
+        self.bounded(path, writing).await.map_err(|failure| failure.into_problem(self, path))
     }
 
     /// Takes something away; it may be gone already.

@@ -1,8 +1,8 @@
-//! Denials beyond a rate: whoever tries the same thing over and over is recorded some times in full, and
-//! then by a count, so that nobody fills the log by being refused.
+//! Denials beyond a rate: whoever tries an action over and over, on one thing or on many, is recorded some
+//! times in full, and then by a count, so that nobody fills the log by being refused.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,46 +18,68 @@ use crate::{
     policy::{Action, Denial},
 };
 
-/// How many denials of one principal, action and resource are recorded each by itself within [`WINDOW`].
+/// How many denials of one principal and action are recorded each by itself within [`WINDOW`].
 const EACH: u32 = 20;
-/// How many are told apart at a time.
+/// How many are told apart at a time. They are people and services, each known by then; beyond that, each
+/// denial is recorded.
 const MOST_WINDOWS: usize = 4096;
 /// For how long they are counted together.
 const WINDOW: Duration = Duration::from_mins(1);
+/// How many of the things that were tried are named by a count.
+const MOST_NAMED: usize = 16;
 
 /// Who was refused what, and how often of late.
 #[derive(Default)]
-pub(super) struct Denials(Mutex<HashMap<(String, Action, String), Window>>);
+pub(super) struct Denials(Mutex<HashMap<(String, Action), Window>>);
 
 struct Window {
     since: Timestamp,
     recorded: u32,
-    counted: u32,
+    counted: Counted,
     /// The newest of those that were only counted.
     newest: Option<Denial>,
 }
 
+/// Denials that were only counted.
+#[derive(Default)]
+struct Counted {
+    times: u32,
+    /// Some of the things that were tried.
+    on: BTreeSet<String>,
+}
+
+impl Counted {
+    fn count(&mut self, denial: &Denial) {
+        self.times += 1;
+        if self.on.len() < MOST_NAMED {
+            self.on.insert(denial.resource().to_string());
+        }
+    }
+}
+
 impl Denials {
-    fn windows(&self) -> MutexGuard<'_, HashMap<(String, Action, String), Window>> {
+    fn windows(&self) -> MutexGuard<'_, HashMap<(String, Action), Window>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is to be recorded now: the denial, or nothing where it was counted.
     pub(super) fn admit(&self, denial: Denial, now: Timestamp) -> Option<RecordDenial> {
-        let (principal, action) = (denial.principal().to_string(), denial.action());
+        let key = (denial.principal().to_string(), denial.action());
         let mut windows = self.windows();
-        let mut key = (principal, action, denial.resource().to_string());
-        // Whoever tries very many things is counted for all of them together.
         if !windows.contains_key(&key) && windows.len() >= MOST_WINDOWS {
-            key.2 = String::new();
+            return Some(RecordDenial { denial, collapsed: None });
         }
-        let window =
-            windows.entry(key).or_insert(Window { since: now, recorded: 0, counted: 0, newest: None });
+        let window = windows.entry(key).or_insert_with(|| Window {
+            since: now,
+            recorded: 0,
+            counted: Counted::default(),
+            newest: None,
+        });
         if window.recorded < EACH {
             window.recorded += 1;
             return Some(RecordDenial { denial, collapsed: None });
         }
-        window.counted += 1;
+        window.counted.count(&denial);
         window.newest = Some(denial);
         None
     }
@@ -78,7 +100,7 @@ impl Denials {
 /// Records a denial, or that there were more like it.
 pub(super) struct RecordDenial {
     denial: Denial,
-    collapsed: Option<(u32, Timestamp)>,
+    collapsed: Option<(Counted, Timestamp)>,
 }
 
 #[async_trait]
@@ -100,8 +122,9 @@ impl Unit for RecordDenial {
                 None => draft.environment(&at.at),
             };
         }
-        if let Some((count, since)) = self.collapsed {
-            draft = draft.with("count", count).with("since", since.to_string());
+        if let Some((counted, since)) = &self.collapsed {
+            let on: Vec<String> = counted.on.iter().cloned().collect();
+            draft = draft.with("count", counted.times).with("on", on).with("since", since.to_string());
         }
         work.record(draft);
         Ok(())

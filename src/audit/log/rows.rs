@@ -4,8 +4,8 @@ use crate::{
     audit::{Edge, entry::Sealed, tree::leaf_hash},
     base::{Problem, ProblemKind, Result, Timestamp, ids::BatchId},
     store::{
-        Arg, StoreError, WriteTx,
-        exceptions::{HeadRow, lock_head},
+        Arg, Database, StoreError, WriteTx,
+        exceptions::{self, HeadRow, Rows, lock_head},
         sql,
     },
 };
@@ -24,10 +24,19 @@ const ROWS_AT_LEAST: usize = 64;
 
 /// Locks the head and reads it.
 pub(super) async fn take_head(tx: &mut WriteTx) -> Result<(Edge, Head), Problem> {
-    let row = lock_head(tx)
-        .await?
-        .ok_or_else(|| Problem::new(ProblemKind::LogAltered, "the log has lost its head row"))?;
+    let row = lock_head(tx).await?.ok_or_else(no_head)?;
     check_head(&row)
+}
+
+/// Begins a transaction, locks the head and reads it.
+pub(super) async fn begin(database: &Database) -> Result<(WriteTx, Edge, Head), Problem> {
+    let (tx, row) = database.begin_write_at_head().await?;
+    let (edge, head) = check_head(&row.ok_or_else(no_head)?)?;
+    Ok((tx, edge, head))
+}
+
+fn no_head() -> Problem {
+    Problem::new(ProblemKind::LogAltered, "the log has lost its head row")
 }
 
 /// The head that a row says, where it fits itself.
@@ -89,8 +98,8 @@ fn at_once(left: usize) -> usize {
 
 /// Rows that are ready to be inserted.
 struct Ready {
-    entries: Vec<Arg>,
-    openings: Vec<Arg>,
+    entries: Rows,
+    openings: Rows,
 }
 
 impl Ready {
@@ -103,22 +112,35 @@ impl Ready {
     }
 
     fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.args.is_empty()
     }
 
     async fn insert(self, tx: &mut WriteTx) -> Result<(), StoreError> {
-        tx.insert(ENTRIES, 13, self.entries).await?;
-        tx.insert(OPENINGS, 2, self.openings).await?;
-        Ok(())
+        exceptions::insert_both(tx, self.entries, self.openings).await
     }
 }
 
-const ENTRIES: &str = "INSERT INTO entries (idx, leaf, time, kind, action, decision, actor, subject, \
-                       application, environment, secret, scope, request)";
-const OPENINGS: &str = "INSERT INTO openings (entry, body)";
+/// Columns that every entry fills.
+const FILLED: [&str; 7] = ["idx", "leaf", "time", "kind", "action", "decision", "actor"];
 
-fn entries_rows(first: u64, rows: &[Sealed]) -> Vec<Arg> {
-    let mut args: Vec<Arg> = Vec::with_capacity(13 * rows.len());
+/// A column that an entry may leave empty.
+type Optional = (&'static str, fn(&Sealed) -> Option<&str>);
+
+/// Those are only named where one of the rows fills them: most are empty most of the time.
+const OPTIONAL: [Optional; 6] = [
+    ("subject", |entry| entry.draft.subject.as_deref()),
+    ("application", |entry| entry.draft.application.as_deref()),
+    ("environment", |entry| entry.draft.environment.as_deref()),
+    ("secret", |entry| entry.draft.secret.as_deref()),
+    ("scope", |entry| entry.scope.as_ref().map(crate::base::Name::as_str)),
+    ("request", |entry| entry.draft.request.as_deref()),
+];
+
+fn entries_rows(first: u64, rows: &[Sealed]) -> Rows {
+    let used: Vec<&Optional> =
+        OPTIONAL.iter().filter(|(_, value)| rows.iter().any(|row| value(row).is_some())).collect();
+    let columns: Vec<&'static str> = FILLED.into_iter().chain(used.iter().map(|(name, _)| *name)).collect();
+    let mut args: Vec<Arg> = Vec::with_capacity(columns.len() * rows.len());
     for (index, entry) in (first..).zip(rows) {
         let draft = &entry.draft;
         args.extend([
@@ -129,27 +151,23 @@ fn entries_rows(first: u64, rows: &[Sealed]) -> Vec<Arg> {
             draft.action.as_str().into(),
             draft.decision.into(),
             entry.actor.as_str().into(),
-            draft.subject.as_deref().into(),
-            draft.application.as_deref().into(),
-            draft.environment.as_deref().into(),
-            draft.secret.as_deref().into(),
-            entry.scope.as_ref().into(),
-            draft.request.as_deref().into(),
         ]);
+        args.extend(used.iter().map(|(_, value)| value(entry).into()));
     }
-    args
+    Rows { table: "entries", columns, args }
 }
 
-fn openings_rows(first: u64, rows: &[Sealed]) -> Result<Vec<Arg>, StoreError> {
+fn openings_rows(first: u64, rows: &[Sealed]) -> Result<Rows, StoreError> {
     let mut args: Vec<Arg> = Vec::with_capacity(2 * rows.len());
     for (index, entry) in (first..).zip(rows) {
         let body = serde_json::to_string(&entry.openings).map_err(|e| StoreError::Refused(e.to_string()))?;
         args.extend([as_i64(index).into(), body.into()]);
     }
-    Ok(args)
+    Ok(Rows { table: "openings", columns: vec!["entry", "body"], args })
 }
 
-/// Moves the head by compare-and-set: where size or root are not what was read, nobody commits.
+/// Moves the head by compare-and-set: where size or root are not what was read, nobody commits. Notes the
+/// batch, and forgets those that nobody can be looking for any more.
 pub(super) async fn move_head(
     tx: &mut WriteTx,
     from: &Head,
@@ -157,39 +175,21 @@ pub(super) async fn move_head(
     edge: &Edge,
     batch: BatchId,
 ) -> Result<(), StoreError> {
-    let moved = tx
-        .execute(
-            sql("UPDATE log_head SET size = $1, root = $2, edge = $3, batch = $4, time = $5 \
-                 WHERE id = 1 AND size = $6 AND root = $7")
-            .bind(as_i64(to.size))
-            .bind(to.root)
-            .bind(edge.to_bytes())
-            .bind(batch)
-            .bind(to.time)
-            .bind(as_i64(from.size))
-            .bind(from.root),
-        )
-        .await?;
-    if moved == 1 {
-        return Ok(());
+    let args = [
+        as_i64(to.size).into(),
+        to.root.into(),
+        edge.to_bytes().into(),
+        batch.into(),
+        to.time.into(),
+        as_i64(from.size).into(),
+        from.root.into(),
+        as_i64(from.size).into(),
+        batch.into(),
+        as_i64(to.size - from.size).into(),
+    ];
+    if !exceptions::move_head(tx, args).await? {
+        return Err(StoreError::Refused("the head of the log moved underneath".to_owned()));
     }
-    Err(StoreError::Refused("the head of the log moved underneath".to_owned()))
-}
-
-/// Notes the batch, and forgets those that nobody can be looking for any more.
-pub(super) async fn note_batch(
-    tx: &mut WriteTx,
-    from: &Head,
-    to: &Head,
-    batch: BatchId,
-) -> Result<(), StoreError> {
-    tx.execute(
-        sql("INSERT INTO batches (first, id, size) VALUES ($1, $2, $3)")
-            .bind(as_i64(from.size))
-            .bind(batch)
-            .bind(as_i64(to.size - from.size)),
-    )
-    .await?;
     if from.size / PRUNED_EVERY != to.size / PRUNED_EVERY {
         let oldest = to.size.saturating_sub(REMEMBERED);
         tx.execute(sql("DELETE FROM batches WHERE first < $1").bind(as_i64(oldest))).await?;

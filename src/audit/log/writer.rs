@@ -20,8 +20,9 @@ use crate::{
     store::{Database, Reserve, StoreError, WriteTx, sql},
 };
 
-/// How many units share a transaction at most.
-const LARGEST_BATCH: usize = 1024;
+/// How many units share a transaction at most. Where twice as many wait, one half is answered and comes
+/// again while the other is written.
+const LARGEST_BATCH: usize = 512;
 /// After which time a transaction takes no further units.
 const FULL_AFTER: Duration = Duration::from_millis(300);
 /// How long a unit may run: it holds up all others.
@@ -337,8 +338,7 @@ impl Writer {
 
     /// One transaction up to its commit: the units, then their entries.
     async fn prepare(&self, batch: &mut Batch) -> Result<Prepared, Failed> {
-        let mut tx = self.database.begin_write().await?;
-        let (mut edge, from) = rows::take_head(&mut tx).await?;
+        let (mut tx, mut edge, from) = rows::begin(&self.database).await?;
         refuse_set_back(&self.head.borrow(), &from)?;
         let now = self.ambient.now().max(from.time);
         let done = match self.run_together(&mut tx, batch, now, &edge).await? {
@@ -352,7 +352,6 @@ impl Writer {
         if !done.is_empty() {
             to = Head { size: edge.size(), root: edge.root(), time: now };
             rows::move_head(&mut tx, &from, &to, &edge, batch.id).await?;
-            rows::note_batch(&mut tx, &from, &to, batch.id).await?;
         }
         Ok(Prepared { tx, from, to, done })
     }
@@ -566,8 +565,7 @@ impl Writer {
 
     /// With the head locked, the transaction that is looked for has ended, one way or the other.
     async fn look_once(&self, id: BatchId, first: u64) -> Result<(Option<bool>, Head), Failed> {
-        let mut tx = self.database.begin_write().await?;
-        let (_, head) = rows::take_head(&mut tx).await?;
+        let (mut tx, _, head) = rows::begin(&self.database).await?;
         let found = rows::find_batch(&mut tx, first, id, &head).await?;
         tx.roll_back().await?;
         Ok((found, head))

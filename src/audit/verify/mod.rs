@@ -4,6 +4,7 @@
 pub mod archive;
 mod database;
 mod export;
+mod leaf;
 pub mod published;
 pub mod range;
 mod recount;

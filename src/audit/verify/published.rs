@@ -4,11 +4,11 @@
 
 use std::collections::VecDeque;
 
-use super::{Recount, cut_off, incomplete, recount::Waypoints};
+use super::{Recount, cut_off, incomplete, leaf::time_of, recount::Waypoints};
 use crate::{
     audit::{
         Checkpoint, Hash, leaf_hash,
-        opened::{LeafV1, entry_altered},
+        opened::entry_altered,
         tile::{WIDTH, altered, parse_tile_path, tile_path, unbundle},
     },
     base::{Problem, Result, hex},
@@ -91,12 +91,54 @@ impl Piece {
         whole.get(..end)
     }
 
+    /// What a file of entries comes to, worked out without what lies before it: that can be done on as many
+    /// cores as there are.
+    ///
+    /// # Errors
+    /// `log-incomplete` where it is too short; `log-altered` with the entry that is no entry.
+    pub fn digest(&self, bytes: &[u8]) -> Result<Digested> {
+        let path = self.path();
+        let leaves = unbundle(bytes).ok_or_else(|| {
+            altered(format!("{path} cannot be taken apart into entries")).with("path", path.clone())
+        })?;
+        refuse_width(self, leaves.len() as u64)?;
+        let (_, number, _) = self.parts();
+        let mut times: Option<(i64, i64)> = None;
+        let (mut hashes, mut subtree) = (Vec::with_capacity(leaves.len()), Recount::default());
+        for (index, leaf) in (number * WIDTH..).zip(leaves) {
+            let time = time_of(leaf).map_err(|why| entry_altered(index, &why))?;
+            let (first, last) = times.unwrap_or((time, time));
+            refuse_older(index, time, last)?;
+            times = Some((first, time));
+            let hash = leaf_hash(leaf);
+            hashes.push(hash);
+            subtree.push(hash);
+        }
+        Ok(Digested { hashes, root: subtree.root(), times })
+    }
+
     fn parts(&self) -> (u8, u64, u64) {
         match *self {
             Self::Entries { number, width } => (0, number, width),
             Self::Hashes { level, number, width } => (level, number, width),
         }
     }
+}
+
+/// What a file of entries comes to.
+#[derive(Debug)]
+pub struct Digested {
+    hashes: Vec<Hash>,
+    root: Hash,
+    /// The time of the first and the last.
+    times: Option<(i64, i64)>,
+}
+
+fn refuse_older(index: u64, time: i64, before: i64) -> Result<()> {
+    if time < before {
+        return Err(entry_altered(index, "it is older than the one before it"));
+    }
+    Ok(())
 }
 
 /// A file that is not there.
@@ -143,8 +185,14 @@ impl PublishedCheck {
         if let Some((piece, _)) = self.due.front() {
             return Some(*piece);
         }
-        let left = self.checkpoint.size - self.tree.size();
+        let left = self.left();
         (left > 0).then(|| Piece::Entries { number: self.tree.size() / WIDTH, width: left.min(WIDTH) })
+    }
+
+    /// Number of entries that are to be taken in yet.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.checkpoint.size - self.tree.size()
     }
 
     /// Number of entries that were taken in.
@@ -161,35 +209,51 @@ impl PublishedCheck {
         match self.due.pop_front() {
             Some((piece, expected)) => refuse_tile(piece, &expected, bytes),
             None => match self.wanted() {
-                Some(piece) => self.entries(piece, bytes),
+                Some(piece) => self.take_digested(piece.digest(bytes)?),
                 None => Ok(()),
             },
         }
     }
 
-    fn entries(&mut self, piece: Piece, bytes: &[u8]) -> Result<()> {
-        let path = piece.path();
-        let leaves = unbundle(bytes).ok_or_else(|| {
-            altered(format!("{path} cannot be taken apart into entries")).with("path", path.clone())
-        })?;
-        refuse_width(&piece, leaves.len() as u64)?;
-        for leaf in leaves {
-            self.entry(leaf)?;
+    /// Takes the file of entries that was wanted, after it was digested.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_digested(&mut self, it: Digested) -> Result<()> {
+        let Digested { hashes, root, times } = it;
+        if let Some((first, last)) = times {
+            refuse_older(self.tree.size(), first, self.newest_time)?;
+            self.newest_time = last;
         }
-        self.complete_tiles();
+        let is_whole = hashes.len() as u64 == WIDTH;
+        if is_whole && !self.seen.is_before(self.tree.size() + WIDTH) {
+            self.tree.push_subtree(WIDTH.ilog2(), root);
+            self.seen.pass(&self.tree)?;
+        } else {
+            for hash in &hashes {
+                self.tree.push(*hash);
+                self.seen.pass(&self.tree)?;
+            }
+        }
+        self.open[0] = hashes;
+        if is_whole {
+            self.complete_tiles(root);
+        }
         if self.tree.size() == self.checkpoint.size {
             self.partial_tiles();
         }
         Ok(())
     }
 
-    fn complete_tiles(&mut self) {
+    /// The lowest tile is complete, and this is the root over it.
+    fn complete_tiles(&mut self, mut root: Hash) {
         let mut level = 0;
         while self.open[level].len() as u64 == WIDTH {
             let complete = std::mem::take(&mut self.open[level]);
-            let mut subtree = Recount::default();
-            for hash in &complete {
-                subtree.push(*hash);
+            if level > 0 {
+                let mut subtree = Recount::default();
+                complete.iter().for_each(|hash| subtree.push(*hash));
+                root = subtree.root();
             }
             let number = (self.tree.size() >> (8 * (level + 1))).saturating_sub(1);
             self.due.push_back((hashes(level, number, WIDTH), complete));
@@ -197,7 +261,7 @@ impl PublishedCheck {
             if self.open.len() == level {
                 self.open.push(Vec::new());
             }
-            self.open[level].push(subtree.root());
+            self.open[level].push(root);
         }
     }
 
@@ -207,19 +271,6 @@ impl PublishedCheck {
             let piece = hashes(level, (size >> (8 * level)) / WIDTH, open.len() as u64);
             self.due.push_back((piece, std::mem::take(open)));
         }
-    }
-
-    fn entry(&mut self, bytes: &[u8]) -> Result<()> {
-        let index = self.tree.size();
-        let leaf = LeafV1::read(bytes).map_err(|why| entry_altered(index, &why))?;
-        if leaf.time < self.newest_time {
-            return Err(entry_altered(index, "it is older than the one before it"));
-        }
-        self.newest_time = leaf.time;
-        let hash = leaf_hash(bytes);
-        self.tree.push(hash);
-        self.open[0].push(hash);
-        self.seen.pass(&self.tree)
     }
 
     /// After the last file.

@@ -93,6 +93,11 @@ impl Waypoints {
         Ok(())
     }
 
+    /// Whether one of them has to be met before the tree has this size.
+    pub(super) fn is_before(&self, size: u64) -> bool {
+        self.next.as_ref().is_some_and(|next| next.size < size)
+    }
+
     /// All of them were met.
     pub(super) fn end(self, tree: &Recount) -> Result<u64> {
         match self.ahead.last().or(self.next) {

@@ -4,6 +4,8 @@ mod archive;
 mod mail;
 mod outward;
 mod workloads;
+mod pin;
+mod room;
 
 use std::{
     collections::BTreeMap,
@@ -116,6 +118,7 @@ impl Check<'_> {
         }
         let tls =
             raw.tls.map(|it| TlsFiles { certificate: self.path(it.certificate), key: self.path(it.key) });
+        let database_room = self.room(raw.database.room.as_deref());
         let database = self.database(raw.database);
         let master_key = self.keys(raw.keys);
         let engine = self.engine(raw.engine.kind, raw.engine.vault);
@@ -126,9 +129,10 @@ impl Check<'_> {
         let webhooks = self.webhooks(raw.webhooks);
         let mail = self.mail(raw.mail);
         let mut outward = self.outward(&mut raw.log);
-        let archive = raw.log.archive.take();
-        let log = self.log(raw.log, public_url.as_ref());
+        let (archive, pin) = (raw.log.archive.take(), raw.log.pin.take());
+        let mut log = self.log(raw.log, public_url.as_ref());
         outward.archive = archive.and_then(|it| self.archive(it, log.retention));
+        log.pin = self.pin(pin.as_deref(), outward.archive.as_ref(), &clusters);
         let sessions = self.sessions(&raw.sessions);
         if raw.contact.trim().is_empty() {
             self.wrong(&["contact"], "'contact' is empty", "Say whom someone without access can ask.");
@@ -139,6 +143,7 @@ impl Check<'_> {
             administrators,
             contact: raw.contact,
             database: database?,
+            database_room,
             master_key: master_key?,
             tls,
             trusted_proxies,
@@ -492,8 +497,8 @@ impl Check<'_> {
                 "Write host and path without scheme, such as port-control.example.com/log.",
             );
         }
-        let pin = raw.pin.map(|path| self.path(path));
-        LogConfig { origin, public: raw.public, retention: self.retention(raw.retention.as_deref()), pin }
+        let retention = self.retention(raw.retention.as_deref());
+        LogConfig { origin, public: raw.public, retention, pin: None }
     }
 
     /// A year that is audited, and a month for whoever audits it.

@@ -56,6 +56,7 @@ pub(super) struct Raw {
 pub(super) struct RawDatabase {
     pub(super) url: Option<Hidden>,
     pub(super) url_file: Option<String>,
+    pub(super) room: Option<String>,
 }
 
 /// `[keys]`.

@@ -63,6 +63,35 @@ fn every_commented_key_of_the_sample_is_one() {
     }
 }
 
+#[test]
+fn a_pin_is_kept_unless_it_is_said_that_none_is() {
+    let pin = |log: &str| parse(&format!("{SMALL}{log}"), &[]).unwrap().log.pin;
+    let file = |path: &str| Some(PinConfig::File(PathBuf::from(path)));
+    assert_eq!(pin(""), file("/etc/port-control/log.pin"), "beside the configuration");
+    assert_eq!(pin("[log]\npin = \"none\""), None);
+    assert_eq!(pin("[log]\npin = \"/mnt/pin\""), file("/mnt/pin"));
+    let folder = "[log.archive]\nto = \"file:///mnt/archive\"";
+    assert_eq!(pin(&format!("[log]\npin = \"archive\"\n{folder}")), file("/mnt/archive/log.pin"));
+    let bucket = "[log.archive]\nto = \"s3://bucket/log\"\nregion = \"eu\"\naccess_key_id = \"it\"\n\
+                  secret_access_key_file = \"s3\"";
+    assert_eq!(pin(&format!("[log]\npin = \"archive\"\n{bucket}")), Some(PinConfig::Archive));
+    let cluster = "[clusters.main]\nin_cluster = true";
+    let at = pin(&format!("[log]\npin = \"configmap:main/port-control/log-pin\"\n{cluster}"));
+    let name = |text: &str| text.parse::<Name>().unwrap();
+    let (cluster, namespace) = (name("main"), name("port-control"));
+    assert_eq!(at, Some(PinConfig::ConfigMap { cluster, namespace, name: name("log-pin") }));
+    let refusals = [
+        ("archive", "there is no archive"),
+        ("configmap:main/port-control", "names no ConfigMap"),
+        ("configmap:main/a/b/c", "names no ConfigMap"),
+        ("configmap:main/port-control/../secrets", "names no ConfigMap"),
+        ("configmap:other/port-control/log-pin", "'other' is no cluster"),
+    ];
+    for (pin, why) in refusals {
+        refused(&format!("{SMALL}[log]\npin = \"{pin}\""), &[], &[why]);
+    }
+}
+
 /// The objects of the manifest in `deploy/`.
 fn manifest() -> Vec<serde_json::Value> {
     serde_saphyr::from_multiple(include_str!("../../../deploy/kubernetes.yaml")).unwrap()

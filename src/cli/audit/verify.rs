@@ -1,5 +1,6 @@
 //! `portctl audit verify`
 
+mod ahead;
 mod archive;
 mod published;
 

@@ -33,7 +33,7 @@ impl Recording {
         trace::record(Op::Told(what.to_owned()));
     }
 
-    /// From here on this goes wrong with every file of the folder, as an I/O error; nothing more with `None`.
+    /// From here on this goes wrong with every file of the folder; nothing more with `None`.
     pub fn fails(&self, fault: Option<Fault>) {
         trace::fail(fault);
     }

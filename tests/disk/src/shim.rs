@@ -148,6 +148,7 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     if trace::fails_at(Fault::Sync) {
         return SQLITE_IOERR_FSYNC;
     }
+    trace::hang();
     let Tracked { own, path } = tracked(file);
     trace::while_done(Some(Op::Sync { path }), || {
         // SAFETY: the function that SQLite itself had put there, for the same file.

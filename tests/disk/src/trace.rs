@@ -51,6 +51,8 @@ pub enum Fault {
     Write,
     /// Syncing, with EIO: what was written before may be lost or not.
     Sync,
+    /// Syncing does not come back until the disk is well again, and then it was done.
+    Hang,
 }
 
 struct Recorder {
@@ -62,6 +64,8 @@ struct Recorder {
 static RECORDER: Mutex<Option<Recorder>> = Mutex::new(None);
 /// Told when nothing is recorded any more.
 static FREE: Condvar = Condvar::new();
+/// Told when something else goes wrong, or nothing any more.
+static CHANGED: Condvar = Condvar::new();
 
 fn recorder() -> MutexGuard<'static, Option<Recorder>> {
     RECORDER.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,12 +80,20 @@ pub(crate) fn begin(folder: &Path) {
 pub(crate) fn end() {
     recorder().take();
     FREE.notify_one();
+    CHANGED.notify_all();
 }
 
 pub(crate) fn fail(fault: Option<Fault>) {
     if let Some(recorder) = recorder().as_mut() {
         recorder.fault = fault;
     }
+    CHANGED.notify_all();
+}
+
+/// Waits as long as the disk hangs.
+pub(crate) fn hang() {
+    let hangs = |it: &mut Option<Recorder>| it.as_ref().is_some_and(|it| it.fault == Some(Fault::Hang));
+    drop(CHANGED.wait_while(recorder(), hangs).unwrap_or_else(PoisonError::into_inner));
 }
 
 /// Whether an open file of the recorded folder fails at this now.

@@ -13,7 +13,10 @@ use anyhow::{Context as _, Result, ensure};
 use zip::ZipArchive;
 
 use super::Cast;
-use crate::{story::people::Person, support::until};
+use crate::{
+    story::people::Person,
+    support::{readme, until},
+};
 
 const FILES: &[&str] = &[
     "index.html",
@@ -108,18 +111,12 @@ fn verifiable(aya: &Person, key: &str, files: &BTreeMap<String, String>) -> Resu
 /// Every command of the README's part for auditors does what it is there for.
 pub async fn first_ten_minutes(cast: &Cast) -> Result<()> {
     let aya = &cast.aya;
-    let readme = include_str!("../../../README.md");
-    let part =
-        readme.split("\n## ").find(|part| part.starts_with("An auditor's first")).context("no such part")?;
-    let commands: Vec<&str> = part.lines().filter_map(|line| line.strip_prefix("$ portctl ")).collect();
-    ensure!(commands.len() >= 8, "{commands:?}");
-    for command in commands {
-        let words = words(command.split(" #").next().unwrap_or_default());
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if words.contains(&"--follow") {
-            followed(aya, &cast.ada, &words).await?;
+    for command in readme::commands("An auditor's first ten minutes", 9)? {
+        ensure!(command.words[0] == "portctl", "{}", command.line);
+        if command.says("--follow") {
+            followed(aya, &cast.ada, &command.arguments()).await?;
         } else {
-            aya.portctl.run(&words)?.done().with_context(|| format!("portctl {command}"))?;
+            aya.portctl.run(&command.arguments())?.done().with_context(|| command.line.clone())?;
         }
     }
     Ok(())
@@ -149,17 +146,4 @@ async fn followed(aya: &Person, ada: &Person, words: &[&str]) -> Result<()> {
     let line = line.context("nothing came")??;
     ensure!(ended.is_none() && line.contains("INC-123 again"), "it ended with {ended:?}: {line}");
     Ok(())
-}
-
-/// As a shell takes them apart.
-fn words(command: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for (n, part) in command.split('"').enumerate() {
-        if n % 2 == 1 {
-            words.push(part.to_owned());
-        } else {
-            words.extend(part.split_whitespace().map(str::to_owned));
-        }
-    }
-    words
 }

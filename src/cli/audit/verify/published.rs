@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, io::ErrorKind, path::PathBuf};
 
-use super::{Verified, by_any};
+use super::{Verified, ahead, by_any};
 use crate::{
     audit::{
         Checkpoint, VerifierKey,
@@ -83,6 +83,9 @@ pub(super) async fn verify(
     let seen_before = since.as_ref().map(|it| it.size);
     let mut check = PublishedCheck::new(checkpoint.clone(), since.into_iter().chain(cosigned).collect())?;
     let bar = progress_of("verifying the log".to_owned(), checkpoint.size);
+    if let At::Folder(folder) = at {
+        ahead::verify(folder, &mut check, |entries| bar.set_position(entries))?;
+    }
     while let Some(piece) = check.wanted() {
         let bytes = at.piece(&piece).await?;
         check.take(&bytes)?;
@@ -148,7 +151,7 @@ impl Folder {
         Ok(())
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>> {
+    pub(super) fn read(&self, path: &str) -> Result<Vec<u8>> {
         let file = self.path.join(path);
         let size = match fs::metadata(&file) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_piece(path)),
@@ -173,7 +176,7 @@ impl Folder {
     }
 
     /// Holds what was published of a file before against what it came to.
-    fn compare_older(&self, piece: &Piece, whole: &[u8]) -> Result<()> {
+    pub(super) fn compare_older(&self, piece: &Piece, whole: &[u8]) -> Result<()> {
         let path = piece.path();
         let stem = path.split_once(".p/").map_or(path.as_str(), |(stem, _)| stem);
         for width in self.partial.get(stem).into_iter().flatten().filter(|it| **it < piece.width()) {
