@@ -205,6 +205,9 @@ fn in_words(mut finding: Finding) -> Finding {
     } else if finding.message.ends_with("enum Environments") {
         "'environments' is none of the forms it can have".clone_into(&mut finding.message);
         "Write all, or a list of names.".clone_into(&mut finding.remedy);
+    } else if finding.message.ends_with("enum Pin") {
+        "this pin is none of the forms it can have".clone_into(&mut finding.message);
+        "Write a text, or a list of texts.".clone_into(&mut finding.remedy);
     }
     finding
 }

@@ -82,7 +82,7 @@ fn abuse_26_an_account_without_its_uid_is_refused() {
 fn a_pin_that_never_fits_is_told() {
     refused(&workload("other", "sub: ''"), &["this is no text that a token holds"]);
     refused(&workload("other", "sub: []"), &["this list is empty"]);
-    refused(&workload("other", "sub: x, aud: {a: b}"), &["pins"]);
+    refused(&workload("other", "sub: x, aud: {a: b}"), &["this pin is none of the forms"]);
     refused(&workload("nobody", "sub: x"), &["there is no workload issuer 'nobody'"]);
 }
 
