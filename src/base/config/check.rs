@@ -3,9 +3,9 @@
 mod archive;
 mod mail;
 mod outward;
-mod workloads;
 mod pin;
 mod room;
+mod workloads;
 
 use std::{
     collections::BTreeMap,
