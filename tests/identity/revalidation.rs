@@ -21,6 +21,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_sqlite(peers, "identity::a_scope_that_asks_for_it_is_confirmed_on_the_way", confirmed_on_the_way),
         on_sqlite(peers, "identity::a_refresh_token_is_used_once_by_whoever_asks_first", used_once),
         on_sqlite(peers, "identity::a_provider_that_does_not_answer_ends_nobody", no_answer_is_no_no),
+        on_sqlite(peers, "identity::what_was_confirmed_is_known_afterwards", known_afterwards),
         on_each_database(
             peers,
             "identity::a_refresh_token_is_kept_sealed_and_no_longer_than_needed",
@@ -34,7 +35,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
 
 /// Seeing people takes a sign-in that was confirmed within five minutes.
 const CONFIRMED: &str = "kind: TrustScope\nname: confirmed\nmembers: {groups: [engineering]}\nrevalidate: true\n\
-    allows:\n  - actions: [see-people]\n";
+    allows:\n  - actions: [see-people]\n  - actions: [destroy]\n    applications: own-teams\n    environments: [sandbox]\n";
 /// As if six minutes had passed since.
 const SIX_MINUTES: &str = "UPDATE sessions SET confirmed_at = confirmed_at - 360000; \
     UPDATE refresh_tokens SET next_at = next_at - 360000; UPDATE memberships SET asserted_at = asserted_at - 360000";
@@ -125,6 +126,27 @@ async fn used_once(given: Given) -> Result<()> {
         }
     }
     ensure!(house.is_signed_in(&dana).await?, "she was signed out");
+    Ok(())
+}
+
+/// Who could reach what, recomputed from the log, is what the rows of now say: also of confirmations.
+async fn known_afterwards(given: Given) -> Result<()> {
+    let house = revalidating(given).await?;
+    let (dana, _) = house.visitor("dana").await?;
+    let token = house.token(&dana)?;
+    house.tamper(SIX_MINUTES).await?;
+    people(&house, &token).await?.done()?;
+    let me = house.get(&token, "/api/v1/whoami").await?.done()?["person"]["id"].clone();
+    let aya = house.web.sign_in_by(&house.realm.issuer, "aya", &["audit"]).await?;
+    let rows = house.web.get(&aya, "/audit/v1/access").await?.done()?;
+    let at = rows["at"].as_str().unwrap_or_default().to_owned();
+    let log = house.web.get(&aya, &format!("/audit/v1/access?at={at}")).await?.done()?;
+    let hers = |it: &serde_json::Value| -> Vec<serde_json::Value> {
+        it["items"].as_array().into_iter().flatten().filter(|it| it["person"] == me).cloned().collect()
+    };
+    ensure!(hers(&rows) == hers(&log), "{rows:#} {log:#}");
+    let by_confirmation = |it: &serde_json::Value| it["scope"] == "confirmed" && it["signed_in"] == true;
+    ensure!(hers(&log).iter().any(by_confirmation), "{log:#}");
     Ok(())
 }
 
