@@ -22,6 +22,8 @@ pub mod opened;
 mod outward;
 pub mod pin;
 pub mod proof;
+#[cfg(test)]
+mod properties;
 pub mod read;
 pub mod retention;
 mod signer;

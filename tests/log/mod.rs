@@ -13,6 +13,7 @@ mod kills;
 mod mutations;
 mod oracles;
 mod outages;
+mod pins;
 pub mod published;
 mod recover;
 mod replicas;
@@ -34,6 +35,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     [
         writing::trials(peers),
         replicas::trials(peers),
+        pins::trials(peers),
         room::trials(peers),
         outages::trials(peers),
         disk::trials(peers),

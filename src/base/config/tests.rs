@@ -110,9 +110,25 @@ fn the_manifest_holds_a_configuration() {
 fn invariant_7_the_manifest_has_no_cluster_role() {
     let objects = manifest();
     let of = |kind: &str| objects.iter().filter(|it| it["kind"] == kind).count();
-    assert_eq!((of("ClusterRole"), of("ClusterRoleBinding"), of("Role")), (0, 0, 1));
-    let role = objects.iter().find(|it| it["kind"] == "Role").unwrap();
-    assert_eq!(role["rules"].as_array().unwrap().len(), 1, "one rule on Secrets and nothing beyond it");
+    assert_eq!((of("ClusterRole"), of("ClusterRoleBinding"), of("Role")), (0, 0, 2));
+    let role = |namespace: &str| {
+        let found =
+            objects.iter().find(|it| it["kind"] == "Role" && it["metadata"]["namespace"] == namespace);
+        found.unwrap()["rules"].as_array().unwrap().clone()
+    };
+    assert_eq!(role("supa").len(), 1, "one rule on Secrets and nothing beyond it");
+    let own = role("port-control");
+    assert!(own.iter().all(|rule| rule["resources"] == serde_json::json!(["configmaps"])), "{own:?}");
+    let config = parse(
+        objects.iter().find(|it| it["kind"] == "ConfigMap").unwrap()["data"]["port-control.toml"]
+            .as_str()
+            .unwrap(),
+        &[],
+    );
+    let Some(PinConfig::ConfigMap { namespace, name, .. }) = config.unwrap().log.pin else {
+        panic!("no pin")
+    };
+    assert_eq!((namespace.as_str(), &own[1]["resourceNames"][0]), ("port-control", &name.as_str().into()));
 }
 
 /// Reads an object as its type and writes it again: what the type does not know is gone then.
