@@ -262,7 +262,7 @@ mod tests {
         let is_word = |it: &str| !it.is_empty() && it.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
         for literal in texts.iter().flat_map(|text| text.split('"')) {
             let Some((family, word)) = literal.split_once('.') else { continue };
-            let is_file = matches!(word, "html" | "db" | "rs" | "yaml" | "toml");
+            let is_file = matches!(word, "html" | "db" | "rs" | "yaml" | "toml" | "pin");
             if is_word(word) && !is_file && families.contains(family) {
                 found.insert(literal.to_owned());
             }
