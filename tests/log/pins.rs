@@ -66,7 +66,7 @@ async fn is_held(site: &Site, pin: &Pin) -> Result<()> {
     let (log, told) = (site.log.clone(), stop.clone());
     let running = tokio::spawn(async move { signer_of.run(&log, told).await });
     site.note("one").await?;
-    let pinned = async || Ok(pin.read(&keys).await?.map_or(0, |it| it.size));
+    let pinned = async || anyhow::Ok(pin.read(&keys).await?.map_or(0, |it| it.size));
     until("it is pinned", async || Ok((pinned().await? == 1).then_some(()))).await?;
     for n in 0..20 {
         site.note(&format!("n{n}")).await?;
