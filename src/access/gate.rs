@@ -5,11 +5,15 @@ use std::{future::Future, sync::Arc};
 use super::{
     facts::{gather, teams_of},
     grants::{Grant, grants_of},
+    moves::{Moves, moves},
     workload::{self, WorkloadStanding},
 };
 use crate::{
     audit::Log,
-    base::{Ambient, Name, Problem, ProblemKind, Result},
+    base::{
+        Ambient, Name, Problem, ProblemKind, Result,
+        ids::{MoveId, PersonId},
+    },
     catalog::Catalog,
     identity::{AnyCaller, Caller, Identity, WorkloadCaller},
     policy::{Action, DenialReason, Facts, Permit, PersonFacts, Policies, Resource, ScopeStanding},
@@ -159,6 +163,25 @@ impl Gate {
         let (facts, token) =
             workload::gather(&self.0.identity, &declared, caller, self.0.ambient.now()).await?;
         Ok(WorkloadStanding { token, scopes: self.0.policies.explain_workload(&facts) })
+    }
+
+    /// What the caller gained and lost when her groups changed, or what files say of these; and what moved
+    /// into and out of her teams. A page after the one named `after`, the newest first.
+    ///
+    /// # Errors
+    /// `unauthenticated` where the session has ended; else a problem of the database.
+    pub async fn own_moves(&self, caller: &Caller, after: Option<MoveId>) -> Result<Moves> {
+        let permit = self.authorize(caller, Action::SeeOwn, Resource::Own).await?;
+        let teams = teams_of(&self.facts(caller).await?);
+        moves(&self.0.database, &permit, caller.person, &teams, after).await
+    }
+
+    /// What somebody gained and lost so. `permit` is one to see people, or one's own.
+    ///
+    /// # Errors
+    /// A problem of the database.
+    pub async fn moves_of(&self, permit: &Permit, person: PersonId, after: Option<MoveId>) -> Result<Moves> {
+        moves(&self.0.database, permit, person, &[], after).await
     }
 
     /// What decides: for those who ask what it would say of others, such as auditors.

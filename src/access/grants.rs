@@ -29,7 +29,7 @@ pub struct Grant {
     pub starts_at: Timestamp,
     /// When it ends at the latest.
     pub ends_at: Timestamp,
-    /// When its end was recorded, and why: `time`, `deactivated`.
+    /// When its end was recorded, and why: `time`, `deactivated`, `no-longer-justified`.
     pub ended: Option<(Timestamp, String)>,
 }
 

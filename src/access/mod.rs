@@ -2,12 +2,15 @@
 
 mod approvers;
 mod ask;
+mod belonging;
 mod decide;
 mod expiry;
 mod facts;
 mod gate;
 mod grants;
 mod lease_ends;
+mod movers;
+mod moves;
 mod powers;
 mod protected;
 pub mod reach;
@@ -28,6 +31,8 @@ pub use expiry::Expiry;
 pub use facts::RowsOfNow;
 pub use gate::{Gate, GateParts, Standing};
 pub use grants::{Grant, end as end_grant, grants_of, move_facts, stored, stored_environment};
+pub use movers::{Movers, MoversParts};
+pub use moves::{Move, Moved, Moves};
 pub use powers::{Power, powers_of};
 pub use protected::DeclaredProtected;
 pub use request::{Request, RequestState, withdraw};

@@ -40,7 +40,7 @@ pub enum RequestState {
         /// When that was noted.
         at: Timestamp,
     },
-    /// The requester has left.
+    /// The requester has left, or her groups justify it no longer.
     Withdrawn {
         /// When.
         at: Timestamp,
@@ -246,9 +246,14 @@ pub(super) fn no_such(id: RequestId) -> Problem {
 /// # Errors
 /// `conflict` where it is decided already.
 pub async fn withdraw(work: &mut Work<'_>, id: RequestId) -> Result<()> {
+    withdraw_because(work, id, "deactivated").await
+}
+
+/// The same for another reason.
+pub(super) async fn withdraw_because(work: &mut Work<'_>, id: RequestId, because: &str) -> Result<()> {
     let now = work.now();
     let request = request_in(work, id).await?.withdraw(now)?;
     request.store_outcome(work).await?;
-    work.record(request.draft("request.withdrawn").with("because", "deactivated"));
+    work.record(request.draft("request.withdrawn").with("because", because));
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Asking, approving, having, losing: with the clock and the rows in hand.
 
+mod movers;
+
 use std::time::Duration;
 
 use super::{house::House, *};

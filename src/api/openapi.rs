@@ -10,8 +10,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    App, audit, catalog, deliveries, grants, idempotency, identity, leases, leavers, removals, requests,
-    rotation, scim_connections, secrets, version,
+    App, audit, catalog, deliveries, exposures, grants, idempotency, identity, leases, leavers, moves,
+    removals, requests, rotation, scim_connections, secrets, version,
 };
 use crate::base::ProblemKind;
 
@@ -41,6 +41,8 @@ pub(super) fn endpoints() -> OpenApiRouter<Arc<App>> {
         .merge(secrets::routes())
         .merge(requests::routes())
         .merge(grants::list::route())
+        .merge(exposures::routes())
+        .merge(moves::routes())
         .merge(leases::routes())
         .merge(leavers::routes())
         .merge(removals::routes())

@@ -168,7 +168,8 @@ impl<'t> Work<'t> {
     }
 
     /// Where in the log the entry will stand that is drafted next.
-    pub(super) fn next_index(&self) -> u64 {
+    #[must_use]
+    pub fn next_index(&self) -> u64 {
         self.first + self.drafts.len() as u64
     }
 

@@ -90,6 +90,8 @@ ids! {
     BatchId "bat";
     /// What keeps openings from being forgotten.
     HoldId "hld";
+    /// What a person gained and lost at once.
+    MoveId "mov";
     /// A message in the outbox.
     MessageId "msg";
     /// That a connection removed somebody.

@@ -3,6 +3,8 @@
 //! Secrets go over the wire as JSON that we write and wipe ourselves; kube is asked for connection,
 //! credentials and watches. Nothing of kube's errors is shown that could hold what a Secret holds.
 
+mod reviews;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -33,7 +35,7 @@ use tokio::runtime::Handle;
 use super::{
     desired::SELECTOR,
     manifest,
-    target::{CheckFinding, CheckLevel, Found, Manifest, Mode, Seen, Spot, Target, TargetError},
+    target::{CheckFinding, CheckLevel, Found, Manifest, Mode, Reader, Seen, Spot, Target, TargetError},
 };
 use crate::base::{Name, config::Access};
 
@@ -383,6 +385,33 @@ impl Target for Kubernetes {
             Err(error) => vec![failure(error.to_string(), "See [clusters] in the server's configuration.")],
         }
     }
+
+    fn knows_people(&self) -> bool {
+        true
+    }
+
+    async fn may_read(&self, spot: &Spot, reader: &Reader) -> Result<bool, TargetError> {
+        let outcome = reviews::may_read(&self.connection.client().await?, spot, reader).await;
+        outcome.map_err(|error| match error {
+            reviews::Failed::Late => {
+                TargetError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))
+            }
+            reviews::Failed::Told(error) => {
+                if is_unauthorized(&error) {
+                    self.connection.forget();
+                }
+                reviews::told(&error, &spot.namespace)
+            }
+        })
+    }
+
+    async fn check_readers(&self, namespaces: &[Name]) -> Vec<CheckFinding> {
+        match self.connection.client().await {
+            Ok(client) => reviews::check(&client, namespaces).await,
+            // That it is not reached is said already.
+            Err(_) => Vec::new(),
+        }
+    }
 }
 
 /// The answer to a write repeats the Secret.
@@ -464,11 +493,22 @@ async fn excess(client: &Client) -> Vec<CheckFinding> {
 }
 
 async fn may(client: &Client, namespace: Option<&Name>, verb: &str, resource: &str) -> Result<bool, String> {
+    let group = if resource == "*" { "*" } else { "" };
+    may_of_group(client, namespace, verb, (group, resource)).await
+}
+
+/// The same for a resource of any API group.
+async fn may_of_group(
+    client: &Client,
+    namespace: Option<&Name>,
+    verb: &str,
+    (group, resource): (&str, &str),
+) -> Result<bool, String> {
     let attributes = ResourceAttributes {
         namespace: namespace.map(ToString::to_string),
         verb: Some(verb.to_owned()),
         resource: Some(resource.to_owned()),
-        group: Some(if resource == "*" { "*" } else { "" }.to_owned()),
+        group: Some(group.to_owned()),
         ..ResourceAttributes::default()
     };
     let review = SelfSubjectAccessReview {

@@ -9,6 +9,7 @@ mod directory;
 mod kubernetes;
 mod manifest;
 mod pin;
+mod readers;
 mod reconcile;
 mod recover;
 mod remove;
@@ -28,10 +29,11 @@ use async_trait::async_trait;
 pub use directory::Directory;
 pub use kubernetes::Kubernetes;
 pub use pin::PinConfigMap;
+pub use readers::UnknownReaders;
 pub use reconcile::Next;
 pub use reviews::Reviewers;
 pub use states::{DeliveryRow, LONGEST_PAUSE};
-pub use target::{CheckFinding, CheckLevel, Found, Manifest, Mode, Seen, Spot, Target, TargetError};
+pub use target::{CheckFinding, CheckLevel, Found, Manifest, Mode, Reader, Seen, Spot, Target, TargetError};
 pub use units::DeliveryState;
 
 use crate::{
@@ -126,8 +128,13 @@ impl Broker {
         let declared = self.it.catalog.snapshot().await?;
         let mut findings = BTreeMap::new();
         for (name, target) in &self.it.targets {
-            let namespaces = declared.cluster(name).map(run::namespaces_of).unwrap_or_default();
-            findings.insert(name.clone(), target.check(&namespaces).await);
+            let cluster = declared.cluster(name);
+            let namespaces = cluster.map(run::namespaces_of).unwrap_or_default();
+            let mut found = target.check(&namespaces).await;
+            if cluster.is_some_and(|it| it.people.is_some()) {
+                found.extend(target.check_readers(&namespaces).await);
+            }
+            findings.insert(name.clone(), found);
         }
         for name in declared.clusters.keys().filter(|it| !self.it.targets.contains_key(*it)) {
             let unknown = CheckFinding {

@@ -66,6 +66,15 @@ pub enum Mode {
     Try,
 }
 
+/// Somebody as a cluster knows her.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reader {
+    /// Her user name there; empty where only her groups are known.
+    pub user: String,
+    /// Her groups there.
+    pub groups: Vec<String>,
+}
+
 /// Why a target did not do it. No text in it comes from what a Secret holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
@@ -140,4 +149,20 @@ pub trait Target: Send + Sync {
 
     /// Whether it is reached, and with which rights in these namespaces.
     async fn check(&self, namespaces: &[Name]) -> Vec<CheckFinding>;
+
+    /// Whether it is something that lets people in by itself and can be asked what they may read. A folder
+    /// is not.
+    fn knows_people(&self) -> bool {
+        false
+    }
+
+    /// Whether somebody can read the Secret there, however she comes by the right.
+    async fn may_read(&self, _spot: &Spot, _reader: &Reader) -> Result<bool, TargetError> {
+        Ok(false)
+    }
+
+    /// What keeps us from asking that in these namespaces.
+    async fn check_readers(&self, _namespaces: &[Name]) -> Vec<CheckFinding> {
+        Vec::new()
+    }
 }

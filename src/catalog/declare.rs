@@ -145,6 +145,47 @@ pub struct Cluster {
     pub name: Name,
     /// Its namespaces that may be delivered to. No other is touched.
     pub namespaces: Vec<Namespace>,
+    /// How people appear in it, so that it can be asked who can read what is delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<ClusterPeople>,
+}
+
+/// How people appear in a cluster: what its API server makes of what their identity provider says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ClusterPeople {
+    /// The identity provider by which they come, as the server's configuration names it.
+    pub provider: String,
+    /// Of what their user names are made. Nothing: the cluster gives rights to groups alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_claim: Option<UserClaim>,
+    /// What its user names begin with, such as `oidc:`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user_prefix: String,
+    /// Which groups it knows, and under which names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ClusterGroup>,
+}
+
+/// Of what a cluster makes its user names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserClaim {
+    /// The account's subject.
+    Subject,
+    /// The e-mail address.
+    Email,
+}
+
+/// A group as a cluster knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ClusterGroup {
+    /// The group's alias.
+    pub group: Name,
+    /// What the cluster calls it, such as `oidc:platform`.
+    #[serde(rename = "as")]
+    pub named: String,
 }
 
 /// A namespace of a cluster. It may be listed more than once, with other teams and other patterns.

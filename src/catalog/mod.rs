@@ -17,8 +17,9 @@ mod yaml;
 
 pub use apply::{Applied, Conditions};
 pub use declare::{
-    Application, Cluster, Delivery, Environment, ExternalLocation, ExternalSecret, Group, Kind, LeaseRole,
-    Namespace, Object, RoleLocation, Share, Team, Workload,
+    Application, Cluster, ClusterGroup, ClusterPeople, Delivery, Environment, ExternalLocation,
+    ExternalSecret, Group, Kind, LeaseRole, Namespace, Object, RoleLocation, Share, Team, UserClaim,
+    Workload,
 };
 pub use documents::{Document, LONGEST_FILE, LONGEST_SOURCE, MOST_FILES};
 pub use plan::{Change, ChangeKind, DocumentSet, Plan};

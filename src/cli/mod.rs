@@ -14,6 +14,7 @@ mod context;
 mod credentials;
 mod delivery;
 mod env_file;
+mod exposure;
 mod files;
 mod grant;
 mod job;
@@ -23,6 +24,7 @@ mod leaver;
 mod login;
 mod logout;
 mod loopback;
+mod moves;
 mod output;
 mod person;
 mod plan;
@@ -98,6 +100,8 @@ enum Command {
     #[command(subcommand)]
     Scim(scim::Command),
     #[command(subcommand)]
+    Exposure(exposure::Command),
+    #[command(subcommand)]
     Leaver(leaver::Command),
     #[command(subcommand)]
     Rotation(rotation::Command),
@@ -143,6 +147,7 @@ impl Command {
             Self::Session(it) => it.run(context).await,
             Self::Lease(it) => it.run(context).await,
             Self::Scim(it) => it.run(context).await,
+            Self::Exposure(it) => it.run(context).await,
             Self::Leaver(it) => it.run(context).await,
             Self::Rotation(it) => it.run(context).await,
             Self::Delivery(it) => it.run(context).await,

@@ -1,11 +1,12 @@
 //! `portctl person`
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
-use super::{Context, DONE, Table, output::note, printable};
+use super::{Context, DONE, Table, moves::moves_table, output::note, printable};
 use crate::{
     base::Result,
-    client::{Person, PersonAct, Unlinked},
+    client::{Move, Person, PersonAct, Unlinked},
 };
 
 /// People.
@@ -19,10 +20,15 @@ pub enum Command {
         #[arg(long, conflicts_with = "query")]
         unlinked: bool,
     },
-    /// Show one.
+    /// Show one, with what she gained and lost when her groups changed.
     Show {
         /// Her id or e-mail address.
         person: String,
+    },
+    /// Who gained and lost what when groups changed: you and your teams, or somebody.
+    Moves {
+        /// Her id or e-mail address.
+        person: Option<String>,
     },
     /// Take everything away: sessions, grants, requests; what she knows becomes rotation work.
     Deactivate(Act),
@@ -60,8 +66,15 @@ impl Command {
                 Ok(DONE)
             }
             Self::Show { person } => {
-                let person = context.client()?.person(&person).await?;
-                context.output.show(&person, |person| table(std::slice::from_ref(person)))?;
+                let client = context.client()?;
+                let person = client.person(&person).await?;
+                let moves = client.moves(Some(&person.id)).await?;
+                context.output.tell(&Shown { person, moves }, text)?;
+                Ok(DONE)
+            }
+            Self::Moves { person } => {
+                let moves = context.client()?.moves(person.as_deref()).await?;
+                context.output.show(&moves, |moves| moves_table(moves))?;
                 Ok(DONE)
             }
             Self::Deactivate(it) => it.run(context, PersonAct::Deactivate).await,
@@ -95,6 +108,23 @@ fn unlinked(people: &[Unlinked]) -> Table {
     Table::new(&["CONNECTION", "USER NAME", "EXTERNAL ID", "WHAT TO DO"]).with(people.iter().map(|it| {
         vec![it.connection.as_str(), &it.user_name, it.external_id.as_deref().unwrap_or("-"), &it.remedy]
     }))
+}
+
+/// A person with her moves.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    person: Person,
+    moves: Vec<Move>,
+}
+
+fn text(shown: &Shown) -> String {
+    let person = table(std::slice::from_ref(&shown.person));
+    if shown.moves.is_empty() {
+        person.to_string()
+    } else {
+        format!("{person}\n{}", moves_table(&shown.moves))
+    }
 }
 
 fn table(people: &[Person]) -> Table {

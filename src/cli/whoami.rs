@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::{Context, DONE, Table, grant::grants_table, printable};
+use super::{Context, DONE, Table, grant::grants_table, moves::moves_table, printable};
 use crate::{
     base::Result,
     client::{HeldScope, Somebody, WhoAmI, WorkloadAmI},
@@ -77,6 +77,9 @@ fn text(me: &WhoAmI) -> String {
     let _ = write!(out, "\n{}", scopes_table(&me.scopes));
     if !me.grants.is_empty() {
         let _ = write!(out, "\n{}", grants_table(&me.grants));
+    }
+    if !me.moves.is_empty() {
+        let _ = write!(out, "\n{}", moves_table(&me.moves));
     }
     if !me.scopes.iter().any(|it| it.within) {
         let contact = me.contact.as_deref().unwrap_or("an administrator");

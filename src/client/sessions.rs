@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Client, Grant, Person};
+use super::{Client, Grant, Move, Person};
 use crate::base::Result;
 
 /// A browser session or a command line that is signed in.
@@ -73,6 +73,9 @@ pub struct WhoAmI {
     /// Her live grants.
     #[serde(default)]
     pub grants: Vec<Grant>,
+    /// What she gained and lost lately.
+    #[serde(default)]
+    pub moves: Vec<Move>,
     /// Whom to ask.
     #[serde(default)]
     pub contact: Option<String>,

@@ -19,7 +19,7 @@ const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// same key.
 const AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// Most pages of a list that are fetched.
-const MOST_PAGES: usize = 1000;
+pub(super) const MOST_PAGES: usize = 1000;
 
 /// A connection to one server, as one person or as nobody.
 pub struct Client {

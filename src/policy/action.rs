@@ -44,6 +44,8 @@ actions! {
     SeeDelivery "see-delivery";
     /// Pause and resume a delivery.
     PauseDelivery "pause-delivery";
+    /// See who came to know which version of a secret, and how.
+    SeeExposure "see-exposure";
 
     // On the whole; a trust scope may allow each.
 
@@ -105,6 +107,8 @@ actions! {
     SignOut "sign-out";
     /// End what has run out.
     Expire "expire";
+    /// End what a person's groups and teams no longer justify, and note what she gained and lost.
+    Follow "follow";
     /// Note what came of a change that was begun at an engine.
     Settle "settle";
     /// Write what should be in a cluster, and note what is.

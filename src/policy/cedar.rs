@@ -126,9 +126,15 @@ pub(super) fn action_entity(action: Action) -> Entity {
 fn action_group(action: Action) -> Option<&'static str> {
     use Action as A;
     match action {
-        A::List | A::Reveal | A::Set | A::Run | A::Lease | A::Destroy | A::SeeDelivery | A::PauseDelivery => {
-            Some("inEnvironment")
-        }
+        A::List
+        | A::Reveal
+        | A::Set
+        | A::Run
+        | A::Lease
+        | A::Destroy
+        | A::SeeDelivery
+        | A::PauseDelivery
+        | A::SeeExposure => Some("inEnvironment"),
         A::Plan
         | A::Apply
         | A::SeePeople

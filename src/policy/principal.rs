@@ -38,6 +38,8 @@ pub enum Service {
     SignIn,
     /// Ends what has run out: grants, requests, sessions.
     Expiry,
+    /// Follows people from group to group and from team to team.
+    Movers,
     /// Notes what came of what was begun at an engine.
     Secrets,
     /// Keeps deliveries as they should be.
@@ -59,6 +61,7 @@ impl Service {
     pub const ALL: &'static [Self] = &[
         Self::SignIn,
         Self::Expiry,
+        Self::Movers,
         Self::Secrets,
         Self::Broker,
         Self::Revocation,
@@ -74,6 +77,7 @@ impl Service {
         match self {
             Self::SignIn => "sign-in",
             Self::Expiry => "expiry",
+            Self::Movers => "movers",
             Self::Secrets => "secrets",
             Self::Broker => "broker",
             Self::Revocation => "revocation",

@@ -397,6 +397,21 @@ fn cases() -> Vec<Case> {
         ),
         case("sign-in lets workloads in", service(Service::SignIn), A::SignIn, Resource::Workloads, None),
         case("expiry ends", service(Service::Expiry), A::Expire, Resource::People, None),
+        case("movers follow", service(Service::Movers), A::Follow, Resource::People, None),
+        case(
+            "movers take from leavers",
+            service(Service::Movers),
+            A::Revoke,
+            Resource::People,
+            Some(No::NotCovered),
+        ),
+        case(
+            "who knows a secret, where no scope says so",
+            dana(),
+            A::SeeExposure,
+            sandbox(),
+            Some(No::NotCovered),
+        ),
         case("revocation takes", service(Service::Revocation), A::Revoke, Resource::People, None),
         case(
             "revocation delivers",

@@ -7,6 +7,7 @@
 mod current;
 mod embedded;
 mod exposure;
+mod exposures;
 mod fetch;
 mod generate;
 pub mod leases;
@@ -26,6 +27,8 @@ mod write;
 use std::sync::Arc;
 
 pub use current::Current;
+pub use exposure::note_readable;
+pub use exposures::{Exposure, Exposures, Whose};
 pub use generate::Recipe;
 pub use leases::{Lease, LeaseParts, LeaseState, Leases, end_lease};
 pub use list::{Listed, VersionLine};

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::address_book::Addresses;
 use crate::{
-    access::{DeclaredProtected, Expiry, Gate, GateParts, Requests, RowsOfNow},
+    access::{DeclaredProtected, Expiry, Gate, GateParts, Movers, MoversParts, Requests, RowsOfNow},
     api::App,
     audit::{
         Log, Signer,
@@ -60,6 +60,7 @@ pub struct Server {
 pub(super) struct Loops {
     pub(super) identity: Identity,
     pub(super) expiry: Expiry,
+    pub(super) movers: Movers,
     pub(super) revocation: Revocation,
     pub(super) broker: Broker,
     pub(super) sender: Sender,
@@ -182,6 +183,15 @@ impl Server {
                 Arc::clone(&permits),
                 ambient.clone(),
             ),
+            movers: Movers::new(MoversParts {
+                database: database.clone(),
+                log: log.clone(),
+                catalog: catalog.clone(),
+                policies,
+                permits: Arc::clone(&permits),
+                ambient: ambient.clone(),
+                outbox,
+            }),
             revocation: revocation.clone(),
             broker: broker.clone(),
             sender: sender(&config, &database, &ambient, &catalog, webhooks)?,

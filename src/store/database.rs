@@ -48,6 +48,7 @@ pub const UNRECORDED: &[&str] = &[
     "pending_sign_ins",
     "refresh_tokens",
     "scim_refusals",
+    "standings",
 ];
 
 /// Which database it is.

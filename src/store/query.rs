@@ -123,6 +123,7 @@ args! {
     ids::RemovalId => Text(v => v.to_string());
     ids::RemovalBatchId => Text(v => v.to_string());
     ids::ExpectationId => Text(v => v.to_string());
+    ids::MoveId => Text(v => v.to_string());
 }
 
 /// Runs the same body on whichever database it is.

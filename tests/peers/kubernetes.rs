@@ -227,6 +227,10 @@ pub fn secret_rules() -> Value {
         "apiGroups": [""],
         "resources": ["secrets"],
         "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
+    }, {
+        "apiGroups": ["authorization.k8s.io"],
+        "resources": ["localsubjectaccessreviews"],
+        "verbs": ["create"],
     }])
 }
 

@@ -40,6 +40,7 @@ const IN_ENVIRONMENTS: &[Action] = &[
     Action::Destroy,
     Action::SeeDelivery,
     Action::PauseDelivery,
+    Action::SeeExposure,
 ];
 
 /// Somebody can do something somewhere.

@@ -9,11 +9,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::PersonView;
 use crate::{
-    api::{AnyAuth, App, Json, requests::GrantView},
+    api::{AnyAuth, App, Json, moves::MoveView, requests::GrantView},
     base::{Name, Problem, Timestamp, ids::SessionId},
     identity::{AnyCaller, Caller, Identity, WorkloadCaller},
     policy::{Action, Resource},
 };
+
+/// How many moves are shown.
+const MOVES: usize = 5;
 
 /// Who calls, and what she is here.
 #[derive(Serialize, ToSchema)]
@@ -32,6 +35,8 @@ pub struct WhoamiView {
     pub scopes: Vec<crate::policy::ScopeStanding>,
     /// Her live grants.
     pub grants: Vec<GrantView>,
+    /// What she gained and lost the last times that her groups changed, or what files say of these.
+    pub moves: Vec<MoveView>,
     /// Whom to ask.
     pub contact: String,
 }
@@ -167,11 +172,12 @@ async fn view_of_workload(app: &App, caller: WorkloadCaller) -> Result<WorkloadA
 
 /// The same for the page.
 pub(crate) async fn view(app: &App, caller: &Caller) -> Result<WhoamiView, Problem> {
-    app.gate.authorize(caller, Action::SeeOwn, Resource::Own).await?;
+    let permit = app.gate.authorize(caller, Action::SeeOwn, Resource::Own).await?;
     let snapshot = app.catalog.snapshot().await?;
     let alias = |source: &str, id: &str| snapshot.alias(source, id).map(ToString::to_string);
     let (person, session, groups) = who(&app.identity, caller, alias).await?;
     let standing = app.gate.standing(caller).await?;
+    let (moves, _) = app.gate.moves_of(&permit, caller.person, None).await?;
     Ok(WhoamiView {
         person,
         session,
@@ -179,6 +185,7 @@ pub(crate) async fn view(app: &App, caller: &Caller) -> Result<WhoamiView, Probl
         teams: standing.teams,
         scopes: standing.scopes,
         grants: standing.grants.iter().map(GrantView::from).collect(),
+        moves: moves.into_iter().take(MOVES).map(MoveView::from).collect(),
         contact: app.config.contact.clone(),
     })
 }

@@ -59,7 +59,7 @@ pub struct GrantView {
     pub ends_at: String,
     /// When its end was recorded.
     pub ended_at: Option<String>,
-    /// Why it ended: `time` or `deactivated`.
+    /// Why it ended: `time`, `deactivated` or `no-longer-justified`.
     pub ended_because: Option<String>,
 }
 

@@ -74,6 +74,9 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "removal.expected" => (Entity, CREATE),
         "leaver.closed" | "rotation.closed" => (Entity, OTHER),
         "person.groups-changed"
+        | "person.moved"
+        | "delivery.readers-known"
+        | "delivery.readers-unknown"
         | "rotation.cause-added"
         | "delivery.writing"
         | "delivery.written"
@@ -85,7 +88,8 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "delivery.resumed" => (Entity, ENABLE),
         "log.key-added" | "secret.set" | "secret.generated" | "secret.found" | "request.created"
         | "log.held" => (Api, CREATE),
-        "secret.revealed" | "secret.run" | "log.read" | "log.exported" | "log.followed" => (Api, READ),
+        "secret.revealed" | "secret.run" | "secret.readable" | "log.read" | "log.exported"
+        | "log.followed" => (Api, READ),
         "secret.rolled-back"
         | "secret.undeleted"
         | "secret.settled"
@@ -124,6 +128,7 @@ fn wanted(right: Action) -> (Class, u16) {
         | A::Run
         | A::Plan
         | A::SeeDelivery
+        | A::SeeExposure
         | A::SeePeople
         | A::SeeRotation
         | A::SeeOwn

@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use super::{At, there_are};
 use crate::{
     base::Name,
-    catalog::declare::{Cluster, Delivery, Kind, Object},
+    catalog::declare::{Cluster, ClusterPeople, Delivery, Kind, Object},
 };
 
 impl At<'_, '_> {
     pub(super) fn cluster(&mut self, cluster: &Cluster) {
         self.not_empty(&["namespaces"], &cluster.namespaces, "nothing could be delivered");
+        if let Some(people) = &cluster.people {
+            self.people_there(people);
+        }
         for (index, namespace) in cluster.namespaces.iter().enumerate() {
             let index = index.to_string();
             let path = ["namespaces", index.as_str()];
@@ -38,6 +41,34 @@ impl At<'_, '_> {
                         "Write lower-case letters, digits, '-', '.' and '*' for any text.",
                     );
                 }
+            }
+        }
+    }
+
+    fn people_there(&mut self, people: &ClusterPeople) {
+        let groups: Vec<Name> = people.groups.iter().map(|it| it.group.clone()).collect();
+        self.refers_all(&["people", "groups"], Kind::Group, &groups);
+        if people.user_claim.is_none() && people.groups.is_empty() {
+            self.wrong(
+                &["people"],
+                "nobody could be asked about",
+                "Add 'groups', or 'user-claim': subject or email.",
+            );
+        }
+        if people.user_claim.is_none() && !people.user_prefix.is_empty() {
+            self.wrong(
+                &["people", "user-prefix"],
+                "a prefix of user names that are not known",
+                "Add 'user-claim': subject or email.",
+            );
+        }
+        for (index, it) in people.groups.iter().enumerate() {
+            if it.named.trim().is_empty() {
+                self.wrong(
+                    &["people", "groups", &index.to_string(), "as"],
+                    "a group without a name in the cluster",
+                    "Write what the cluster calls it, with its prefix.",
+                );
             }
         }
     }

@@ -29,7 +29,8 @@ fn reach(action: Action) -> Reach {
         | Action::Lease
         | Action::Destroy
         | Action::SeeDelivery
-        | Action::PauseDelivery => Reach::Environment,
+        | Action::PauseDelivery
+        | Action::SeeExposure => Reach::Environment,
         Action::Plan
         | Action::Apply
         | Action::SeePeople

@@ -27,7 +27,7 @@ pub struct Command {
 struct Knower {
     /// Who: `per_…`.
     who: String,
-    /// `entered`, `revealed` or `run`.
+    /// `entered`, `revealed`, `run` or `delivery`.
     how: &'static str,
     /// The version's number.
     version: i64,
@@ -129,6 +129,7 @@ fn told(entry: &Entry, entering: &BTreeMap<String, bool>) -> Option<(String, &'s
         ("secret.set", "act") => Some((actor(), "entered")),
         ("secret.revealed", _) => Some((actor(), "revealed")),
         ("secret.run", _) => Some((actor(), "run")),
+        ("secret.readable", _) => Some((entry.subject.clone()?, "delivery")),
         ("secret.settled", _) => {
             let by = entry.payload.get("by")?.as_str()?.to_owned();
             entering.get(&by).is_some_and(|entered| *entered).then_some((by, "entered"))

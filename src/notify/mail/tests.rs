@@ -25,6 +25,12 @@ fn every_topic_with_a_template_says_what_it_is_about() {
             ["supa-team", "per_1", "reports/production/A, b/c/D", "portctl"],
         ),
         (
+            "person.moved",
+            json!({"person": "per_1", "team": "supa-team", "way": "out of", "scopes_lost": ["developer"],
+                "grants_ended": ["grt_1"]}),
+            ["out of the team supa-team", "per_1", "developer", "portctl person moves"],
+        ),
+        (
             "removal.held",
             json!({"connection": "okta", "batch": "rmb_1", "passes": 10}),
             ["okta", "10", "suspended", "portctl leaver held"],

@@ -40,6 +40,7 @@ topics! {
     "request.created" => RequestCreated "mail/request_created.txt" { person, action, scope, at, length, reason, expires_at, link };
     "request.without-approver" => WithoutApprover "mail/request_without_approver.txt" { request, person, scope, at };
     "leaver.opened" => LeaverOpened "mail/leaver_opened.txt" { person, team, secrets };
+    "person.moved" => PersonMoved "mail/person_moved.txt" { person, team, way, scopes_gained, scopes_lost, grants_ended };
     "removal.held" => RemovalHeld "mail/removal_held.txt" { connection, passes };
     "removal.refused" => RemovalRefused "mail/removal_refused.txt" { person, by, because };
 }

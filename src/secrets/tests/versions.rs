@@ -7,7 +7,7 @@ use crate::{
     access::house::production,
     base::{EnvironmentRef, ProblemKind},
     policy::{Action, Resource, Service, ServicePermits as _},
-    secrets::{Recipe, Removal},
+    secrets::{Recipe, Removal, Whose},
     store::sql,
 };
 
@@ -164,4 +164,64 @@ async fn no_value_is_in_the_database_nor_in_problems_nor_in_debug() {
         let bytes = std::fs::read(&path).unwrap();
         assert!(!bytes.windows(CANARY.len()).any(|it| it == CANARY.as_bytes()), "{}", path.display());
     }
+}
+
+/// What she knows, and who knows a secret, with what each line has to say.
+#[tokio::test]
+async fn exposures_say_who_knows_what_and_whether_it_matters_still() {
+    let room = Room::new().await;
+    room.set(A, "one", None).await.unwrap();
+    room.house.clock.advance(Duration::from_millis(1));
+    room.reveal(A, None).await.unwrap();
+    room.house.clock.advance(Duration::from_millis(1));
+    room.set(A, "two", None).await.unwrap();
+    let own = room.house.own(room.dana).await;
+    let hers = Whose::Principal(room.dana.to_string());
+    let found = room.secrets.exposures(&own, &hers, None).await.unwrap();
+    let lines: Vec<_> =
+        found.items.iter().map(|it| (it.version.unwrap(), it.how.as_str(), it.is_current)).collect();
+    assert_eq!(lines, [(2, "entered", true), (1, "revealed", false), (1, "entered", false)]);
+    for it in &found.items {
+        let (first, last) = it.entries.unwrap();
+        assert_eq!(first, last);
+        let action = if it.how == "entered" { "secret.set" } else { "secret.revealed" };
+        let query = sql("SELECT CAST(count(*) AS BIGINT) FROM entries WHERE idx = $1 AND action = $2");
+        assert_eq!(room.house.count(query.bind(first).bind(action)).await, 1, "{it:?}");
+    }
+    let permit = room.permit(A, Action::SeeExposure).await;
+    let of_it = room.secrets.exposures(&permit, &Whose::Secret(A.parse().unwrap()), None).await.unwrap();
+    assert_eq!((of_it.items, of_it.secret), (found.items, Some(A.parse().unwrap())));
+}
+
+/// A permit for one's own opens nobody else's, and one for a secret no other one's.
+#[tokio::test]
+async fn exposures_are_told_to_whom_the_permit_says() {
+    let room = Room::new().await;
+    let lena = room.house.person("Lena", &["engineering"]).await;
+    let own = room.house.own(room.dana).await;
+    assert!(room.secrets.exposures(&own, &Whose::Principal(lena.to_string()), None).await.is_err());
+    let permit = room.permit(A, Action::SeeExposure).await;
+    for whose in [
+        Whose::Secret("reports/production/B".parse().unwrap()),
+        Whose::Secret("billing/production/A".parse().unwrap()),
+        Whose::Principal(room.dana.to_string()),
+    ] {
+        assert!(room.secrets.exposures(&permit, &whose, None).await.is_err(), "{whose:?}");
+    }
+}
+
+#[tokio::test]
+async fn many_exposures_are_told_page_by_page() {
+    let room = Room::new().await;
+    for n in 0..103 {
+        room.set(A, &format!("value-{n}"), None).await.unwrap();
+        room.house.clock.advance(Duration::from_millis(1));
+    }
+    let own = room.house.own(room.dana).await;
+    let hers = Whose::Principal(room.dana.to_string());
+    let first = room.secrets.exposures(&own, &hers, None).await.unwrap();
+    let second = room.secrets.exposures(&own, &hers, first.next.as_deref()).await.unwrap();
+    let versions: Vec<i64> = first.items.iter().chain(&second.items).filter_map(|it| it.version).collect();
+    assert_eq!(versions, (1..=103).rev().collect::<Vec<_>>());
+    assert_eq!((first.items.len(), second.next), (100, None));
 }
