@@ -77,14 +77,14 @@ impl Context {
         let job = self.settings.job();
         let kept = match job.token()? {
             None => self.kept(&server)?,
-            Some(own) => match self.kept(&server) {
-                Ok(Some(kept)) => Some(kept),
-                // There may be no home in a job, and then nothing is kept.
-                _ => {
+            // There may be no home in a job, and then nothing is kept.
+            Some(own) => {
+                let Ok(Some(kept)) = self.kept(&server) else {
                     let client = Client::new(server, None, self.ambient.clone())?;
                     return Ok(client.as_job(own, job.workload.clone()));
-                }
-            },
+                };
+                Some(kept)
+            }
         };
         let token = kept.ok_or_else(|| not_signed_in(&server))?.token;
         Ok(Client::new(server, Some(token), self.ambient.clone())?.confirming(Arc::new(InBrowser)))

@@ -1,7 +1,7 @@
 //! `POST /api/v1/token`: OAuth 2.0 Token Exchange (RFC 8693), for workloads. Form in, JSON out; errors have the
 //! form of RFC 6749, section 5.2, because that is what OAuth clients read.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Form,
@@ -55,7 +55,7 @@ pub struct TokenRequest {
 }
 
 impl TokenRequest {
-    fn read(self, network: Network) -> Result<Exchange, OAuthProblem> {
+    fn read(self, network: Option<IpAddr>) -> Result<Exchange, OAuthProblem> {
         if self.grant_type != GRANT_TYPE {
             return Err(OAuthProblem::of(
                 "unsupported_grant_type",
@@ -77,10 +77,9 @@ impl TokenRequest {
         Ok(Exchange {
             token: SecretValue::new(self.subject_token.as_bytes().to_vec()),
             workload: name(self.workload).map_err(|_| invalid("workload is no name".to_owned()))?,
-            scope: name(self.scope).map_err(|_| {
-                OAuthProblem::of("invalid_scope", "scope is the name of one trust scope".to_owned())
-            })?,
-            network: network.0,
+            scope: name(self.scope)
+                .map_err(|_| OAuthProblem::of("invalid_scope", "scope is the name of one trust scope"))?,
+            network,
         })
     }
 }
@@ -207,7 +206,7 @@ impl IntoResponse for OAuthProblem {
 )]
 async fn exchange_token(
     State(app): State<Arc<App>>,
-    network: Network,
+    Network(network): Network,
     body: Result<Form<TokenRequest>, FormRejection>,
 ) -> Result<Response, OAuthProblem> {
     let Form(body) = body.map_err(|_| {

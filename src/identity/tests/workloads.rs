@@ -142,9 +142,9 @@ async fn a_job_gets_a_token_that_ends_with_its_own() {
     let issuer = CiIssuer::start().await;
     let bench = issuer.bench(IssuerKind::GitHub).await;
     let declared = [workload("reports-ci", &usual_pins())];
-    let issued = exchange(&bench, wish(issuer.token(&json!({}))), &declared).await.unwrap();
-    assert_eq!(issued.life, Duration::from_mins(5));
-    let token = issued.token.expose_text().unwrap();
+    let given = exchange(&bench, wish(issuer.token(&json!({}))), &declared).await.unwrap();
+    assert_eq!(given.life, Duration::from_mins(5));
+    let token = given.token.expose_text().unwrap();
     assert!(token.starts_with("pcw_"));
     let caller = bench.identity.authenticate_any(token, None).await.unwrap();
     assert!(matches!(caller, AnyCaller::Workload(it) if it.workload == name("reports-ci")));
@@ -154,8 +154,8 @@ async fn a_job_gets_a_token_that_ends_with_its_own() {
     assert!(problem.is(ProblemKind::Unauthenticated), "{problem}");
 
     let lasting = issuer.token(&json!({ "jti": "j2", "exp": NOW + 7200 }));
-    let issued = exchange(&bench, wish(lasting), &declared).await.unwrap();
-    assert_eq!(issued.life, Duration::from_mins(15), "never longer, however long the job's own lives");
+    let given = exchange(&bench, wish(lasting), &declared).await.unwrap();
+    assert_eq!(given.life, Duration::from_mins(15), "never longer, however long the job's own lives");
 }
 
 #[tokio::test]
@@ -303,8 +303,8 @@ async fn a_workloads_token_is_none_where_only_people_call() {
     let issuer = CiIssuer::start().await;
     let bench = issuer.bench(IssuerKind::GitHub).await;
     let declared = [workload("reports-ci", &usual_pins())];
-    let issued = exchange(&bench, wish(issuer.token(&json!({}))), &declared).await.unwrap();
-    let token = issued.token.expose_text().unwrap();
+    let given = exchange(&bench, wish(issuer.token(&json!({}))), &declared).await.unwrap();
+    let token = given.token.expose_text().unwrap();
     let problem = bench.identity.authenticate(token, None).await.unwrap_err();
     assert!(problem.is(ProblemKind::Denied), "{problem}");
     assert_eq!(bench.entries().await, ["workload.token-issued", "workload.refused"]);
@@ -351,8 +351,8 @@ async fn abuse_26_a_service_account_that_was_made_anew_is_another() {
         let bench = Bench::with(Vec::new(), workloads).await;
         // What the token itself says of its account is not what counts.
         let token = issuer.token(&of_cluster("u-1", 3600));
-        let issued = exchange(&bench, wish(token), &declared).await;
-        assert_eq!(issued.is_ok(), is_let_in, "{uid}: {issued:?}");
+        let given = exchange(&bench, wish(token), &declared).await;
+        assert_eq!(given.is_ok(), is_let_in, "{uid}: {given:?}");
     }
 }
 

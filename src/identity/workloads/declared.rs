@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    fn workload(pins: serde_json::Value) -> Workload {
+    fn workload(pins: &serde_json::Value) -> Workload {
         serde_json::from_value(json!({ "name": "reports-ci", "issuer": "github", "pins": pins })).unwrap()
     }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_pin_has_to_fit_exactly_and_a_missing_claim_fits_none() {
-        let it = workload(json!({ "repository_id": 7, "ref": ["refs/heads/main", "refs/heads/next"] }));
+        let it = workload(&json!({ "repository_id": 7, "ref": ["refs/heads/main", "refs/heads/next"] }));
         let misfit =
             |said: &[(&str, &str)]| it.misfit(IssuerKind::Oidc, &claims(said)).map(ToOwned::to_owned);
         assert_eq!(misfit(&[("repository_id", "7"), ("ref", "refs/heads/next")]), None);
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn a_star_is_a_star() {
-        let it = workload(json!({ "sub": "repo:supa/*" }));
+        let it = workload(&json!({ "sub": "repo:supa/*" }));
         assert!(it.misfit(IssuerKind::Oidc, &claims(&[("sub", "repo:supa/reports")])).is_some());
     }
 
     #[test]
     fn a_number_is_the_text_of_it_and_any_change_moves_the_digest() {
         let [number, text, other] =
-            [json!(7), json!("7"), json!([7, 8])].map(|it| workload(json!({ "id": it })));
+            [json!(7), json!("7"), json!([7, 8])].map(|it| workload(&json!({ "id": it })));
         assert_eq!(number, text);
         assert_eq!(number.digest(), text.digest());
         assert_ne!(number.digest(), other.digest());

@@ -87,7 +87,7 @@ impl Identity {
             Err(problem) => Err((wish.workload.clone(), problem)),
         };
         match outcome {
-            Ok(issued) => Ok(issued),
+            Ok(given) => Ok(given),
             Err((workload, problem)) => {
                 self.note_if_refused(issuer, presented, workload, wish.network, &problem).await;
                 Err(problem)

@@ -76,29 +76,22 @@ impl Issuer {
     /// Whose `token` is.
     pub(super) async fn believe(&self, token: &SecretValue) -> Result<Presented, Doubt> {
         let text = token.expose_text().ok_or(Doubt::Disbelieved("it is no text"))?;
-        match &self.config.cluster {
-            Some(cluster) => {
-                let asked = self.reviews.review(cluster, token, &self.config.audience).await;
-                let reviewed = asked.map_err(Doubt::Unknown)?;
-                self.reviewed(
-                    text,
-                    reviewed.ok_or(Doubt::Disbelieved("its cluster does not take it for us"))?,
-                )
-            }
-            None => {
-                let outcome = self.keys.verify(text, &self.config.audience).await;
-                let verified = outcome.map_err(|why| Doubt::Unknown(self.unavailable(&why)))?;
-                let verified = verified.map_err(|why| {
-                    Doubt::Disbelieved(match why {
-                        Disbelief::UnknownKey => "it is signed by a key that its issuer does not publish",
-                        Disbelief::Wrong(what) => what,
-                    })
-                })?;
-                let life =
-                    if self.config.kind == IssuerKind::Kubernetes { LONGEST_UNREVIEWED } else { LONGEST };
-                self.presented(verified.claims, verified.issued, verified.ends, life)
-            }
+        if let Some(cluster) = &self.config.cluster {
+            let asked = self.reviews.review(cluster, token, &self.config.audience).await;
+            let reviewed = asked.map_err(Doubt::Unknown)?;
+            let reviewed = reviewed.ok_or(Doubt::Disbelieved("its cluster does not take it for us"))?;
+            return self.reviewed(text, reviewed);
         }
+        let outcome = self.keys.verify(text, &self.config.audience).await;
+        let verified = outcome.map_err(|why| Doubt::Unknown(self.unavailable(&why)))?;
+        let verified = verified.map_err(|why| {
+            Doubt::Disbelieved(match why {
+                Disbelief::UnknownKey => "it is signed by a key that its issuer does not publish",
+                Disbelief::Wrong(what) => what,
+            })
+        })?;
+        let life = if self.config.kind == IssuerKind::Kubernetes { LONGEST_UNREVIEWED } else { LONGEST };
+        self.presented(&verified.claims, verified.issued, verified.ends, life)
     }
 
     /// The claims of a token that its cluster has taken, held against what the cluster says.
@@ -112,7 +105,7 @@ impl Issuer {
         };
         let (issued, ends) = (time("iat").unwrap_or(Timestamp::EPOCH), time("exp"));
         // However long it lives: what was deleted in the cluster is known there at once.
-        let mut presented = self.presented(claims, issued, ends, Duration::MAX)?;
+        let mut presented = self.presented(&claims, issued, ends, Duration::MAX)?;
         let (namespace, account) = by
             .username
             .strip_prefix(SERVICE_ACCOUNT)
@@ -125,7 +118,7 @@ impl Issuer {
 
     fn presented(
         &self,
-        claims: Map<String, Value>,
+        claims: &Map<String, Value>,
         issued: Timestamp,
         ends: Option<Timestamp>,
         longest: Duration,
@@ -139,14 +132,14 @@ impl Issuer {
             return wrong("it lives longer than is taken here");
         }
         // What is for somebody else, too, that one could bring here.
-        if audiences(&claims).count() != 1 {
+        if audiences(claims).count() != 1 {
             return wrong("it is for several audiences");
         }
         let Some(subject) = claims.get("sub").and_then(Value::as_str).filter(|it| !it.is_empty()) else {
             return wrong("it names no subject");
         };
         let said = if self.config.kind == IssuerKind::Kubernetes {
-            of_cluster(&claims).ok_or(Doubt::Disbelieved("it is not a ServiceAccount's"))?
+            of_cluster(claims).ok_or(Doubt::Disbelieved("it is not a ServiceAccount's"))?
         } else {
             claims.iter().filter_map(|(claim, it)| Some((claim.clone(), text_of(it)?))).collect()
         };
