@@ -10,6 +10,8 @@ use super::{
 use crate::{
     base::{Ambient, Config, Problem, Result, Timestamp, config::PinConfig},
     broker::{CheckFinding, CheckLevel},
+    identity,
+    policy::{Action, Resource, Service},
     secrets::{ForeignPath, Vault, leases::EngineRole},
     store::{Room, shown},
 };
@@ -17,7 +19,7 @@ use crate::{
 /// What was found out about one dependency.
 #[derive(Debug, serde::Serialize)]
 pub struct Checked {
-    /// Which: `database`, `engine`, `log`, `provider NAME`, `workload issuer NAME`, `cluster NAME`, `witness NAME`, `forward HOST`,
+    /// Which: `database`, `engine`, `log`, `provider NAME`, `workload issuer NAME`, `connection NAME`, `cluster NAME`, `witness NAME`, `forward HOST`,
     /// `archive PLACE`.
     pub dependency: String,
     /// What is to be said of it; at least one finding.
@@ -51,6 +53,7 @@ pub async fn check(config: Config) -> Vec<Checked> {
             found.push(Checked::one("log", pinned(&config).await));
             found.extend(providers(&server).await);
             found.extend(workload_issuers(&server).await);
+            found.extend(connections(&server).await);
             found.extend(clusters(&server).await);
             found.extend(outward(&server).await);
             server.app.log.drain().await;
@@ -120,6 +123,43 @@ async fn workload_issuers(server: &Server) -> Vec<Checked> {
                 Err(problem) => failure(&problem),
             };
             Checked::one(format!("workload issuer {name}"), finding)
+        })
+        .collect()
+}
+
+async fn connections(server: &Server) -> Vec<Checked> {
+    let permit = server.permits.permit(Service::Operator, Action::Operate, Resource::Connections);
+    let said = match permit {
+        Ok(permit) => server.app.scim.check_connections(&permit).await,
+        Err(problem) => Err(problem),
+    };
+    match said {
+        Ok(all) => all
+            .into_iter()
+            .map(|(name, checked)| Checked {
+                dependency: format!("connection {name}"),
+                findings: linking(checked),
+            })
+            .collect(),
+        Err(problem) => vec![Checked::one("connections", failure(&problem))],
+    }
+}
+
+/// Whether a connection's people are those who sign in.
+fn linking(checked: identity::scim::Checked) -> Vec<CheckFinding> {
+    if checked.findings.is_empty() {
+        return vec![fine(&format!(
+            "{} people are linked, {} of them have signed in",
+            checked.linked, checked.signed_in
+        ))];
+    }
+    checked
+        .findings
+        .into_iter()
+        .map(|message| CheckFinding {
+            level: CheckLevel::Warning,
+            message,
+            remedy: Some("docs/scim.md says how people are linked.".to_owned()),
         })
         .collect()
 }

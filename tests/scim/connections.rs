@@ -142,6 +142,8 @@ async fn protected(given: Given) -> Result<()> {
     ensure!(!wire.told.has("others"), "of a group that opens nothing");
     let session = wire.house.sign_in("dana", &[]).await?;
     let who = wire.house.get(&session, "/api/v1/whoami").await?.done()?;
-    ensure!(who.to_string().contains("builders-everywhere"), "{who}");
+    let scopes = who["scopes"].as_array().cloned().unwrap_or_default();
+    let is_within = scopes.iter().any(|it| it["scope"] == "builders-everywhere" && it["within"] == true);
+    ensure!(is_within, "{who}");
     wire.house.close().await
 }

@@ -182,11 +182,11 @@ pub fn id(resource: &Value) -> Result<String> {
 
 /// Refuses anything but an error of SCIM's own, of this status.
 pub fn is_error(answer: &Answer, status: u16, scim_type: Option<&str>) -> Result<()> {
-    let body = answer.json();
+    let said = answer.json();
     let is_scim = answer.header("content-type") == "application/scim+json"
-        && body["schemas"][0] == "urn:ietf:params:scim:api:messages:2.0:Error"
-        && body["status"] == status.to_string()
-        && body["scimType"].as_str() == scim_type;
+        && said["schemas"][0] == "urn:ietf:params:scim:api:messages:2.0:Error"
+        && said["status"].as_str() == Some(status.to_string().as_str())
+        && said["scimType"].as_str() == scim_type;
     ensure!(
         answer.status == status && is_scim,
         "wanted {status} {scim_type:?}, got {}: {}",

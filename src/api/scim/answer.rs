@@ -43,9 +43,10 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             let json = HeaderValue::from_static("application/json");
             request.headers_mut().insert(header::CONTENT_TYPE, json);
         }
-        let Json(body) = Json::<Value>::from_request(request, state)
-            .await
-            .map_err(|problem| problem.with("scimType", "invalidSyntax"))?;
+        let Json(body) = Json::<Value>::from_request(request, state).await.map_err(|problem| {
+            let is_syntax = problem.is(ProblemKind::InvalidRequest);
+            if is_syntax { problem.with("scimType", "invalidSyntax") } else { problem }
+        })?;
         match body {
             Value::Object(said) => Ok(Self(said)),
             _ => Err(Problem::invalid("the body is no object").with("scimType", "invalidSyntax")),

@@ -96,12 +96,13 @@ pub(super) fn wish_of(body: &Said) -> Result<ListWish> {
 
 /// A page.
 pub(super) fn page(listed: Listed) -> ScimJson {
+    let Listed { total, start_index, resources } = listed;
     ScimJson(json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
-        "totalResults": listed.total,
-        "startIndex": listed.start_index,
-        "itemsPerPage": listed.resources.len(),
-        "Resources": listed.resources,
+        "totalResults": total,
+        "startIndex": start_index,
+        "itemsPerPage": resources.len(),
+        "Resources": Value::Array(resources),
     }))
 }
 

@@ -58,21 +58,25 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "grant.ended" | "lease.ending" | "lease.ended" | "lease.not-issued" => {
             (Class::UserAccessManagement, REVOKE)
         }
-        "connection.created" | "connection.token-made" | "scim.user-created" | "scim.group-created" => {
-            (Entity, CREATE)
-        }
-        "connection.disabled" | "connection.tokens-ended" => (Entity, DISABLE),
-        "connection.heard" | "scim.refused" | "scim.unlinked-deactivated" => (Entity, OTHER),
-        "person.linked" | "scim.user-changed" | "scim.group-changed" => (Entity, UPDATE),
-        "scim.user-deleted" | "scim.group-deleted" => (Entity, DELETE),
-        "person.joined" | "leaver.opened" | "rotation.opened" => (Entity, CREATE),
+        "person.joined"
+        | "leaver.opened"
+        | "rotation.opened"
+        | "removal.expected"
+        | "connection.created"
+        | "connection.token-made"
+        | "scim.user-created"
+        | "scim.group-created" => (Entity, CREATE),
         "person.suspended" | "removal.held" => (Entity, SUSPEND),
         "person.resumed" => (Entity, RESUME),
         "person.deactivated" => (Entity, DEACTIVATE),
         "person.reactivated" => (Entity, ENABLE),
-        "removal.refused" | "removal.rejected" => (Entity, OTHER),
-        "removal.expected" => (Entity, CREATE),
-        "leaver.closed" | "rotation.closed" => (Entity, OTHER),
+        "removal.refused"
+        | "removal.rejected"
+        | "leaver.closed"
+        | "rotation.closed"
+        | "connection.heard"
+        | "scim.refused"
+        | "scim.unlinked-deactivated" => (Entity, OTHER),
         "person.groups-changed"
         | "person.moved"
         | "delivery.readers-known"
@@ -82,9 +86,13 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         | "delivery.written"
         | "delivery.restored"
         | "delivery.noted"
-        | "delivery.failed" => (Entity, UPDATE),
-        "person.forgotten" | "delivery.removing" | "delivery.removed" | "delivery.ended" => (Entity, DELETE),
-        "delivery.paused" => (Entity, DISABLE),
+        | "delivery.failed"
+        | "person.linked"
+        | "scim.user-changed"
+        | "scim.group-changed" => (Entity, UPDATE),
+        "person.forgotten" | "delivery.removing" | "delivery.removed" | "delivery.ended"
+        | "scim.user-deleted" | "scim.group-deleted" => (Entity, DELETE),
+        "delivery.paused" | "connection.disabled" | "connection.tokens-ended" => (Entity, DISABLE),
         "delivery.resumed" => (Entity, ENABLE),
         "log.key-added" | "secret.set" | "secret.generated" | "secret.found" | "request.created"
         | "log.held" => (Api, CREATE),

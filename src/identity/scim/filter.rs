@@ -65,18 +65,17 @@ pub struct Compiled {
 /// `invalidFilter`: one that is too long, too deep, or not one.
 pub fn parse(text: &str) -> Result<Filter> {
     if text.len() > LONGEST {
-        return Err(invalid(format!("it is longer than {LONGEST} bytes")));
+        return Err(invalid(&format!("it is longer than {LONGEST} bytes")));
     }
-    let filter: Filter = value_paths_closed(text)
-        .parse()
-        .map_err(|_| invalid("it is none, or is nested too deeply".to_owned()))?;
+    let filter: Filter =
+        value_paths_closed(text).parse().map_err(|_| invalid("it is none, or is nested too deeply"))?;
     if terms(&filter) > MOST_TERMS {
-        return Err(invalid(format!("it makes more than {MOST_TERMS} comparisons")));
+        return Err(invalid(&format!("it makes more than {MOST_TERMS} comparisons")));
     }
     Ok(filter)
 }
 
-fn invalid(why: String) -> Problem {
+fn invalid(why: &str) -> Problem {
     refuse("invalidFilter", format!("the filter cannot be used: {why}"))
 }
 
@@ -135,7 +134,7 @@ fn comparison_end(text: &str) -> Option<usize> {
     let _name = words.next()?;
     let (begin, operator) = words.find(|(_, word)| !word.is_empty())?;
     let after = begin + operator.len();
-    let trimmed = |it: &str| it.trim_end_matches(|c| c == ')').len();
+    let trimmed = |it: &str| it.trim_end_matches(')').len();
     if operator[..trimmed(operator)].eq_ignore_ascii_case("pr") {
         return Some(begin + trimmed(operator));
     }
@@ -150,7 +149,7 @@ fn comparison_end(text: &str) -> Option<usize> {
         })?;
         return Some(value + end.0 + 1);
     }
-    let length = rest.find(|c: char| c == ' ' || c == ')').unwrap_or(rest.len());
+    let length = rest.find([' ', ')']).unwrap_or(rest.len());
     (length > 0).then_some(value + length)
 }
 
@@ -337,7 +336,7 @@ impl Writer {
             (Column::Time(name), CompValue::Str(text)) => self.time(name, operator, text),
             (Column::Bool(name), value) => self.truth(name, operator, value),
             (Column::Fixed(fixed), CompValue::Str(text)) => constant(fixed, operator, text),
-            _ => Err(invalid("an attribute is compared with a value of another type".to_owned())),
+            _ => Err(invalid("an attribute is compared with a value of another type")),
         }
     }
 
@@ -368,7 +367,7 @@ impl Writer {
     }
 
     fn time(&mut self, name: &str, operator: &CompareOp, text: &str) -> Result<String> {
-        let at: Timestamp = text.parse().map_err(|_| invalid("a time is not written as one".to_owned()))?;
+        let at: Timestamp = text.parse().map_err(|_| invalid("a time is not written as one"))?;
         let sign = match operator {
             CompareOp::Eq => "=",
             CompareOp::Ne => "<>",
@@ -376,7 +375,7 @@ impl Writer {
             CompareOp::Lt => "<",
             CompareOp::Ge => ">=",
             CompareOp::Le => "<=",
-            _ => return Err(invalid("times are compared as a whole".to_owned())),
+            _ => return Err(invalid("times are compared as a whole")),
         };
         let it = self.bind(at);
         Ok(format!("{name} {sign} {it}"))
@@ -389,12 +388,12 @@ impl Writer {
             // As Entra spells it.
             CompValue::Str(text) if text.eq_ignore_ascii_case("true") => true,
             CompValue::Str(text) if text.eq_ignore_ascii_case("false") => false,
-            _ => return Err(invalid("what is true or false is compared with something else".to_owned())),
+            _ => return Err(invalid("what is true or false is compared with something else")),
         };
         let sign = match operator {
             CompareOp::Eq => "=",
             CompareOp::Ne => "<>",
-            _ => return Err(invalid("what is true or false is only equal or not".to_owned())),
+            _ => return Err(invalid("what is true or false is only equal or not")),
         };
         let it = self.bind(wanted);
         Ok(format!("{name} {sign} {it}"))
@@ -403,14 +402,14 @@ impl Writer {
 
 fn unknown(path: &AttrPath) -> Problem {
     let shown: String = path.to_string().chars().take(80).collect();
-    invalid(format!("nobody can look by the attribute '{}'", shown.escape_debug()))
+    invalid(&format!("nobody can look by the attribute '{}'", shown.escape_debug()))
 }
 
 fn null(name: &str, operator: &CompareOp) -> Result<String> {
     match operator {
         CompareOp::Eq => Ok(format!("({name} IS NULL)")),
         CompareOp::Ne => Ok(format!("({name} IS NOT NULL)")),
-        _ => Err(invalid("null is only equal or not".to_owned())),
+        _ => Err(invalid("null is only equal or not")),
     }
 }
 
@@ -422,7 +421,7 @@ fn constant(fixed: &str, operator: &CompareOp, text: &str) -> Result<String> {
         CompareOp::Co => fixed.contains(&text),
         CompareOp::Sw => fixed.starts_with(&text),
         CompareOp::Ew => fixed.ends_with(&text),
-        _ => return Err(invalid("that attribute is only equal or not".to_owned())),
+        _ => return Err(invalid("that attribute is only equal or not")),
     };
     Ok(if holds { "1 = 1" } else { "1 = 0" }.to_owned())
 }

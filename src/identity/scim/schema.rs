@@ -43,6 +43,10 @@ pub enum Writable {
 
 /// One attribute.
 #[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a characteristic of its own in RFC 7643, section 2.2"
+)]
 pub struct Attribute {
     /// Its name, compared without case.
     pub name: &'static str,

@@ -147,7 +147,7 @@ proptest! {
     }
 }
 
-fn patched(operations: Value) -> Result<Map<String, Value>, String> {
+fn patched(operations: &Value) -> Result<Map<String, Value>, String> {
     let body = json!({ "Operations": operations });
     let mut resource = dana();
     for operation in &read(&PEOPLE, body.as_object().unwrap()).map_err(|it| it.to_string())? {
@@ -159,7 +159,7 @@ fn patched(operations: Value) -> Result<Map<String, Value>, String> {
 #[test]
 fn the_preferred_one_of_a_list_is_one() {
     let add = json!([{ "op": "add", "path": "emails", "value": [{ "value": "c@example.com", "primary": "True" }] }]);
-    let after = patched(add).unwrap();
+    let after = patched(&add).unwrap();
     let preferred: Vec<&Value> =
         after["emails"].as_array().unwrap().iter().filter(|it| it["primary"] == true).collect();
     assert_eq!(preferred, [&json!({ "value": "c@example.com", "primary": true })]);
@@ -168,18 +168,18 @@ fn the_preferred_one_of_a_list_is_one() {
 #[test]
 fn parts_that_are_not_said_stay() {
     let replace = json!([{ "op": "replace", "path": "name", "value": { "familyName": "D" } }]);
-    assert_eq!(patched(replace).unwrap()["name"], json!({ "givenName": "Dana", "familyName": "D" }));
+    assert_eq!(patched(&replace).unwrap()["name"], json!({ "givenName": "Dana", "familyName": "D" }));
     let replace =
         json!([{ "op": "replace", "path": "emails[type eq \"WORK\"].value", "value": "d@example.com" }]);
-    let after = patched(replace).unwrap();
+    let after = patched(&replace).unwrap();
     assert_eq!(after["emails"][0], json!({ "value": "d@example.com", "type": "work", "primary": true }));
     let remove = json!([{ "op": "remove", "path": "emails[type eq \"work\"]" }]);
-    assert_eq!(patched(remove).unwrap()["emails"], json!([{ "value": "b@example.com" }]));
+    assert_eq!(patched(&remove).unwrap()["emails"], json!([{ "value": "b@example.com" }]));
 }
 
 #[test]
 fn what_follows_from_something_else_is_not_written() {
-    assert!(patched(json!([{ "op": "add", "path": "groups", "value": [{ "value": "x" }] }])).is_err());
+    assert!(patched(&json!([{ "op": "add", "path": "groups", "value": [{ "value": "x" }] }])).is_err());
     let body = json!({ "userName": "x", "groups": [{ "value": "x" }], "password": "hunter2", "id": "x" });
     let kept = PEOPLE.read(body.as_object().unwrap()).unwrap();
     assert_eq!(Value::Object(kept), json!({ "userName": "x" }));
@@ -189,6 +189,6 @@ fn what_follows_from_something_else_is_not_written() {
 fn a_schema_by_its_name_is_the_resource() {
     let said = json!([{ "op": "replace", "path": USER, "value": { "title": "T" } },
                       { "op": "replace", "path": format!("{USER}:nickName"), "value": "N" }]);
-    let after = patched(said).unwrap();
+    let after = patched(&said).unwrap();
     assert_eq!((&after["title"], &after["nickName"]), (&json!("T"), &json!("N")));
 }

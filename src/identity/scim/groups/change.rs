@@ -161,7 +161,7 @@ impl Unit for CreateGroup {
                 .with("group", group_id.as_str())
                 .with("members", self.members.len()),
         );
-        let group = Group { connection: &self.connection.name, id: &id, group_id: &group_id };
+        let group = Group { connection: &self.connection.name, id: &id, known_as: &group_id };
         let added = group.add(work, &self.members).await?;
         tell_of_additions(work, &self.outbox, &group, &self.opens, added).await?;
         Ok(id)
@@ -216,7 +216,7 @@ async fn tell_of_additions(
         return Ok(());
     }
     let told = serde_json::json!({
-        "connection": group.connection, "group": group.group_id, "added": added, "scopes": opens,
+        "connection": group.connection, "group": group.known_as, "added": added, "scopes": opens,
     });
     outbox.enqueue(work, "scim.group-opens-protected", &told).await
 }
@@ -252,7 +252,7 @@ impl Unit for ChangeGroup {
         let row = load(work, &self.connection, &self.id).await?;
         check_match(self.if_match.as_deref(), &row.etag())?;
         check(&self.connection, &row.display_name, row.external_id.as_deref())?;
-        let group = Group { connection: &self.connection.name, id: &row.id, group_id: &row.group_id };
+        let group = Group { connection: &self.connection.name, id: &row.id, known_as: &row.group_id };
         let edited = self.edit(work, &group, &row).await?;
         if edited.added + edited.removed == 0 && !edited.is_renamed {
             return Err(unchanged());
@@ -340,7 +340,7 @@ impl Unit for RemoveGroup {
         let row = load(work, &self.connection, &self.id).await?;
         check_match(self.if_match.as_deref(), &row.etag())?;
         check(&self.connection, &row.display_name, row.external_id.as_deref())?;
-        let group = Group { connection: &self.connection.name, id: &row.id, group_id: &row.group_id };
+        let group = Group { connection: &self.connection.name, id: &row.id, known_as: &row.group_id };
         let everybody = group.all(work).await?;
         let removed = group.remove(work, &everybody).await?;
         work.execute(

@@ -23,7 +23,8 @@ const AT_ONCE: usize = 400;
 pub(super) struct Group<'g> {
     pub(super) connection: &'g Name,
     pub(super) id: &'g str,
-    pub(super) group_id: &'g str,
+    /// The one by which people are in it.
+    pub(super) known_as: &'g str,
 }
 
 /// People, each with her person where she is linked.
@@ -136,7 +137,7 @@ impl Group<'_> {
                 self.delete_memberships(work, some).await?;
             }
         }
-        let group = [self.group_id.to_owned()];
+        let group = [self.known_as.to_owned()];
         let (added, removed): (&[String], &[String]) = if came { (&group, &[]) } else { (&[], &group) };
         for person in people {
             changed_in(work, person, GroupsChanged { source: self.connection.as_str(), added, removed })
@@ -171,7 +172,7 @@ impl Group<'_> {
     }
 
     fn key(&self) -> Vec<Arg> {
-        vec![self.connection.into(), self.group_id.into()]
+        vec![self.connection.into(), self.known_as.into()]
     }
 }
 
@@ -223,7 +224,7 @@ pub(in crate::identity::scim) async fn rejoin(
 ) -> Result<()> {
     let groups = groups_of(work, user).await?;
     for group_id in &groups {
-        let group = Group { connection: &connection.name, id: "", group_id };
+        let group = Group { connection: &connection.name, id: "", known_as: group_id };
         group.insert_memberships(work, &[person]).await?;
     }
     let change = GroupsChanged { source: connection.name.as_str(), added: &groups, removed: &[] };

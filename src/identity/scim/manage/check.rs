@@ -1,7 +1,7 @@
 //! Trying whether a connection's people are those who sign in.
 
 use crate::{
-    base::{Name, Result},
+    base::{Name, Problem, Result},
     identity::{
         oidc::is_entra,
         scim::{Connection, Scim},
@@ -41,6 +41,30 @@ impl Scim {
     /// `not-found`.
     pub async fn check_connection(&self, permit: &Permit, name: &Name) -> Result<Checked> {
         permit.expect(Action::ManageConnections)?;
+        self.try_linking(name).await
+    }
+
+    /// The same of all connections that are in use, on the server's own machine.
+    ///
+    /// # Errors
+    /// A problem of the database.
+    pub async fn check_connections(&self, permit: &Permit) -> Result<Vec<(Name, Checked)>> {
+        permit.expect(Action::Operate)?;
+        let names: Vec<(String,)> = self
+            .parts()
+            .database
+            .fetch_all(sql("SELECT name FROM scim_connections WHERE disabled_at IS NULL ORDER BY name"))
+            .await?;
+        let mut all = Vec::with_capacity(names.len());
+        for (name,) in names {
+            let name: Name = name.parse().map_err(Problem::internal)?;
+            let checked = self.try_linking(&name).await?;
+            all.push((name, checked));
+        }
+        Ok(all)
+    }
+
+    async fn try_linking(&self, name: &Name) -> Result<Checked> {
         let connection = self.connection(name).await?;
         let counts = self.counts(name).await?;
         let numbers: Option<Numbers> = self

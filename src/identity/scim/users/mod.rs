@@ -49,14 +49,13 @@ impl Scim {
         let body = PEOPLE.read(said)?;
         let active = said_active(said)?;
         let statuses = Statuses::of(self.parts());
-        let done = self
-            .act(speaker, Action::Provision, |permit, connection| {
-                let domains = self.domains(&connection.provider);
-                let (body, statuses) = (body.clone(), statuses.clone());
-                self.parts().log.perform(CreateUser { permit, connection, body, active, statuses, domains })
-            })
-            .await?;
-        done
+        self.act(speaker, Action::Provision, |permit, connection| {
+            let domains = self.domains(&connection.provider);
+            let (body, statuses) = (body.clone(), statuses.clone());
+            self.parts().log.perform(CreateUser { permit, connection, body, active, statuses, domains })
+        })
+        .await
+        .and_then(|done| done)
     }
 
     /// A person.
@@ -140,20 +139,19 @@ impl Scim {
     ) -> Result<()> {
         let action = if change.takes_away() { Action::Deprovision } else { Action::Provision };
         let statuses = Statuses::of(self.parts());
-        let done = self
-            .act(speaker, action, |permit, connection| {
-                self.parts().log.perform(ChangeUser {
-                    permit,
-                    domains: self.domains(&connection.provider),
-                    connection,
-                    id: id.to_owned(),
-                    change: Arc::clone(&change),
-                    if_match: if_match.map(str::to_owned),
-                    statuses: statuses.clone(),
-                })
+        self.act(speaker, action, |permit, connection| {
+            self.parts().log.perform(ChangeUser {
+                permit,
+                domains: self.domains(&connection.provider),
+                connection,
+                id: id.to_owned(),
+                change: Arc::clone(&change),
+                if_match: if_match.map(str::to_owned),
+                statuses: statuses.clone(),
             })
-            .await?;
-        done
+        })
+        .await
+        .and_then(|done| done)
     }
 
     /// Takes a person away: she is deactivated, and this connection has her no more.
