@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     grants::{self, stored},
-    lease_ends,
+    lease_ends, lease_rights,
     request::request_in,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
         Ambient, ProblemKind, Result, Timestamp,
         ids::{GrantId, LeaseId, RequestId},
     },
+    catalog::{Catalog, Snapshot},
     identity::{Identity, ServicePermits},
     policy::{Action, Permit, Resource, Service},
     store::{Database, sql},
@@ -37,6 +38,7 @@ pub struct Expiry {
     database: Database,
     log: Log,
     identity: Identity,
+    catalog: Catalog,
     permits: Arc<dyn ServicePermits>,
     ambient: Ambient,
 }
@@ -47,6 +49,8 @@ enum RunOut {
     Grant(GrantId),
     Request(RequestId),
     Lease(LeaseId),
+    /// Not by time: what allowed it does so no more.
+    LeaseRight(LeaseId),
 }
 
 impl Expiry {
@@ -56,10 +60,11 @@ impl Expiry {
         database: Database,
         log: Log,
         identity: Identity,
+        catalog: Catalog,
         permits: Arc<dyn ServicePermits>,
         ambient: Ambient,
     ) -> Self {
-        Self { database, log, identity, permits, ambient }
+        Self { database, log, identity, catalog, permits, ambient }
     }
 
     /// Looks again and again until `stop`.
@@ -97,11 +102,12 @@ impl Expiry {
     pub async fn look(&self) -> Result<usize> {
         let mut ended = self.identity.end_expired().await?;
         loop {
-            let found = self.run_out().await?;
+            let declared = self.catalog.snapshot().await?;
+            let found = self.run_out(&declared).await?;
             if found.is_empty() {
                 return Ok(ended);
             }
-            let units = found.into_iter().map(|what| self.end(what));
+            let units = found.into_iter().map(|what| self.end(what, &declared));
             let before = ended;
             for outcome in join_all(units).await {
                 match outcome {
@@ -118,12 +124,12 @@ impl Expiry {
         }
     }
 
-    async fn end(&self, what: RunOut) -> Result<()> {
+    async fn end(&self, what: RunOut, declared: &Arc<Snapshot>) -> Result<()> {
         let permit = self.permits.permit(Service::Expiry, Action::Expire, Resource::People)?;
-        self.log.perform(End { permit, what }).await
+        self.log.perform(End { permit, what, declared: Arc::clone(declared) }).await
     }
 
-    async fn run_out(&self) -> Result<Vec<RunOut>> {
+    async fn run_out(&self, declared: &Snapshot) -> Result<Vec<RunOut>> {
         let now = self.ambient.now();
         let grants: Vec<(String,)> = self
             .database
@@ -141,6 +147,8 @@ impl Expiry {
         let leases = lease_ends::ids(&self.database, now).await?;
         let mut found = Vec::with_capacity(grants.len() + requests.len() + leases.len());
         found.extend(leases.into_iter().map(RunOut::Lease));
+        let lost = lease_rights::lost(&self.database, declared, now).await?;
+        found.extend(lost.into_iter().map(RunOut::LeaseRight));
         for (id,) in grants {
             found.push(RunOut::Grant(stored(&id)?));
         }
@@ -168,6 +176,7 @@ impl Expiry {
 struct End {
     permit: Permit,
     what: RunOut,
+    declared: Arc<Snapshot>,
 }
 
 #[async_trait]
@@ -182,6 +191,7 @@ impl Unit for End {
         match self.what {
             RunOut::Grant(id) => grants::end(work, id, "time").await,
             RunOut::Lease(id) => lease_ends::end(work, id).await,
+            RunOut::LeaseRight(id) => lease_rights::end(work, id, &self.declared).await,
             RunOut::Request(id) => {
                 let now = work.now();
                 let request = request_in(work, id).await?.expire(now)?;

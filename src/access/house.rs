@@ -323,7 +323,8 @@ impl House {
         })
         .unwrap();
         let services = Arc::clone(&self.services) as _;
-        Expiry::new(self.database.clone(), self.log.clone(), identity, services, self.ambient.clone())
+        let (database, log, catalog) = (self.database.clone(), self.log.clone(), self.catalog.clone());
+        Expiry::new(database, log, identity, catalog, services, self.ambient.clone())
     }
 
     pub(crate) async fn count(&self, query: Query) -> i64 {

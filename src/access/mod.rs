@@ -11,6 +11,7 @@ mod grants;
 mod lease_ends;
 mod movers;
 mod moves;
+mod lease_rights;
 mod powers;
 mod protected;
 pub mod reach;

@@ -39,7 +39,7 @@ fn scopes() -> Vec<TrustScope> {
          "networks": ["10.0.0.0/8"], "allows": [{"actions": ["manage-keys"]}]},
         {"name": "rotation", "members": {"groups": ["leads"]}, "allows": [{"actions": ["waive-rotation"]}]},
         {"name": "ci", "members": {"workloads": ["reports-ci"]}, "networks": ["10.0.0.0/8"],
-         "allows": [{"actions": ["list", "run"], "applications": ["reports"], "environments": ["sandbox"]},
+         "allows": [{"actions": ["list", "run", "lease"], "applications": ["reports"], "environments": ["sandbox"]},
                     {"actions": ["reveal"], "applications": "own-teams", "environments": "all"}]},
         {"name": "ci-by-request", "members": {"groups": ["engineering"], "workloads": ["reports-ci"]},
          "by-request": {"approvers": ["leads"], "longest": "1h"},
@@ -474,6 +474,7 @@ fn cases() -> Vec<Case> {
             Resource::Log,
             Some(No::NotCovered),
         ),
+        case("a job leases", workload("reports-ci", |_| ()), A::Lease, lease("reports/sandbox"), None),
         case("a job runs", workload("reports-ci", |_| ()), A::Run, in_sandbox(), None),
         case(
             "a job whose declaration moved",

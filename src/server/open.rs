@@ -180,6 +180,7 @@ impl Server {
                 database.clone(),
                 log.clone(),
                 identity.clone(),
+                catalog.clone(),
                 Arc::clone(&permits),
                 ambient.clone(),
             ),

@@ -77,7 +77,7 @@ pub struct Lease {
     /// Until when it can be renewed.
     pub limit_at: Timestamp,
     /// Why it is over, or about to be: `given-back`, `revoked`, `time`, `grant-ended`, `suspended`,
-    /// `deactivated`, `not-issued`, `not-told`.
+    /// `no-longer-declared`, `deactivated`, `not-allowed`, `not-issued`, `not-told`.
     pub because: Option<String>,
     /// Since when it is being taken back.
     pub revoking_at: Option<Timestamp>,

@@ -42,7 +42,12 @@ impl Room {
                 "at": {"mount": "database", "role": "reader"}, "longest": "2h"}]});
         let declared = sql("UPDATE declared SET body = $1 WHERE kind = 'Application' AND name = 'reports'");
         let moved = sql("UPDATE catalog SET version = version + 1");
-        house.seed(vec![declared.bind(body.to_string()), moved]).await;
+        let scope = json!({"name": "lender", "members": {"groups": ["engineering"]},
+            "allows": [{"actions": ["lease"], "applications": "own-teams", "environments": "all"}]});
+        let lender = sql("INSERT INTO declared (kind, name, source, body) \
+                          VALUES ('TrustScope', 'lender', 'test', $1)");
+        let lender = lender.bind(scope.to_string());
+        house.seed(vec![declared.bind(body.to_string()), lender, moved]).await;
         let leases = Leases::new(LeaseParts {
             database: house.database.clone(),
             log: house.log.clone(),
@@ -61,8 +66,12 @@ impl Room {
         self.house.permit(self.dana, Action::Lease, resource).await
     }
 
+    /// Under the trust scope that allows it; a permit of these tests has none.
     async fn issue(&self) -> Result<Lent> {
-        self.leases.issue(self.permit("reader").await, Some(HOUR)).await
+        let lent = self.leases.issue(self.permit("reader").await, Some(HOUR)).await?;
+        let scope = sql("UPDATE leases SET scope = 'lender' WHERE id = $1").bind(lent.lease.id);
+        self.house.seed(vec![scope]).await;
+        Ok(lent)
     }
 
     async fn give_back(&self, lease: &Lease) -> Result<Lease> {
@@ -201,6 +210,38 @@ async fn time_the_grant_and_a_suspension_end_a_lease() {
     room.house.expiry().look().await.unwrap();
     room.leases.look().await.unwrap();
     assert_eq!(room.stands(&by_status).await, ended("suspended"));
+    assert!(room.bank.alive().is_empty());
+}
+
+#[tokio::test]
+async fn abuse_16_a_lease_ends_with_the_group_the_team_and_the_scope_that_allowed_it() {
+    let room = Room::new().await;
+    let over = async |lease: &Lease| {
+        room.house.expiry().look().await.unwrap();
+        room.leases.look().await.unwrap();
+        room.stands(lease).await == ended("not-allowed")
+    };
+    let lease = room.issue().await.unwrap().lease;
+    // However long ago it was said.
+    room.house.clock.advance(HOUR / 2);
+    assert!(!over(&lease).await);
+    room.house.leave_group(room.dana, "engineering").await;
+    assert!(over(&lease).await);
+    let again =
+        sql("INSERT INTO memberships (person, source, group_id, asserted_at) VALUES ($1, 'idp', $2, 0)");
+    room.house.seed(vec![again.bind(room.dana).bind("engineering")]).await;
+    let moved = || sql("UPDATE catalog SET version = version + 1");
+    for change in [
+        "UPDATE declared SET body = '{\"name\":\"supa-team\",\"groups\":[\"leads\"]}' WHERE name = 'supa-team'",
+        "DELETE FROM declared WHERE name = 'lender'",
+    ] {
+        let lease = room.issue().await.unwrap().lease;
+        room.house.seed(vec![sql(change), moved()]).await;
+        assert!(over(&lease).await, "{change}");
+        let restored = "UPDATE declared SET body = '{\"name\":\"supa-team\",\"groups\":[\"engineering\"]}' \
+                        WHERE name = 'supa-team'";
+        room.house.seed(vec![sql(restored), moved()]).await;
+    }
     assert!(room.bank.alive().is_empty());
 }
 
