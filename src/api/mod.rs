@@ -64,7 +64,7 @@ use crate::{
     catalog::Catalog,
     identity::{Identity, scim::Scim},
     keys::Keys,
-    revocation::Revocation,
+    revocation::{Revocation, Rotation},
     secrets::{Leases, Secrets},
     store::Database,
 };
@@ -83,6 +83,8 @@ pub struct App {
     pub requests: Requests,
     /// What leavers still hold.
     pub revocation: Revocation,
+    /// Rotation tasks.
+    pub rotation: Rotation,
     /// Deliveries.
     pub broker: Broker,
     /// Secrets.

@@ -46,7 +46,7 @@ pub(super) fn endpoints() -> OpenApiRouter<Arc<App>> {
         .merge(leases::routes())
         .merge(leavers::routes())
         .merge(removals::routes())
-        .merge(rotation::list::route())
+        .merge(rotation::routes())
         .merge(scim_connections::routes())
         .merge(deliveries::routes());
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", all).merge(audit::routes())

@@ -60,6 +60,8 @@ pub struct Config {
     pub webhooks: Vec<WebhookConfig>,
     /// How e-mail is sent; nothing where it is not.
     pub mail: Option<MailConfig>,
+    /// Who is asked for new values, by the name that files use.
+    pub rotators: BTreeMap<Name, WebhookConfig>,
     /// The log's public side.
     pub log: LogConfig,
     /// Who cosigns the log, and where it is forwarded to.

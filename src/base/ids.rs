@@ -82,6 +82,8 @@ ids! {
     ExposureId "exp";
     /// Work that is open while a value that a leaver knows is still good for something.
     RotationTaskId "rot";
+    /// That a rotation task may wait.
+    WaiverId "wvr";
     /// What is about to be done outside the database.
     IntentId "int";
     /// A dynamic credential that its engine can take back.

@@ -3,6 +3,7 @@
 
 mod applications;
 mod deliveries;
+mod rotation;
 mod scopes;
 mod workloads;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::rotation::Rotation;
 use crate::{
     base::{Name, SecretName, time},
     policy::TrustScope,
@@ -55,6 +56,9 @@ pub struct Application {
     /// Roles of the engine whose credentials can be leased.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<LeaseRole>,
+    /// How its secrets get new values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotation: Vec<Rotation>,
 }
 
 /// An environment of an application.
@@ -69,6 +73,9 @@ pub struct Environment {
     /// The teams that have a copy each. Empty: the environment is shared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<Name>,
+    /// The age at which every value has to be replaced, where its secret says nothing else.
+    #[serde(default, with = "time::optional_span", skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<Duration>,
 }
 
 /// A secret that its owner shares: one version, one rotation task, many deliveries. The other
@@ -224,7 +231,7 @@ pub struct Delivery {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !*value
 }
 

@@ -10,6 +10,7 @@ mod declare;
 mod documents;
 mod plan;
 mod reader;
+mod rotation;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -24,4 +25,5 @@ pub use declare::{
 pub use documents::{Document, LONGEST_FILE, LONGEST_SOURCE, MOST_FILES};
 pub use plan::{Change, ChangeKind, DocumentSet, Plan};
 pub use reader::Catalog;
+pub use rotation::{CiJob, Rotation, Rotator, StaticRole, Way};
 pub use snapshot::Snapshot;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Client, PersonLine};
+use super::{Client, PersonLine, RotationTask};
 use crate::base::Result;
 
 /// How much is left.
@@ -20,9 +20,12 @@ pub struct Left {
     /// Leases that the engine has not taken back yet.
     #[serde(default)]
     pub leases: i64,
-    /// Open rotation tasks.
+    /// Open rotation tasks that have to be done.
     #[serde(default)]
     pub rotation_tasks: i64,
+    /// Open rotation tasks that may wait.
+    #[serde(default)]
+    pub waived: i64,
 }
 
 /// A leaver in a list.
@@ -135,22 +138,6 @@ pub struct Step {
     pub resource: Option<String>,
 }
 
-/// Work that is open while a value that a leaver knows is still good for something.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RotationTask {
-    /// Its id.
-    pub id: String,
-    /// The secret.
-    pub secret: String,
-    /// `open` or `closed`.
-    pub state: String,
-    /// Since when.
-    pub opened_at: String,
-    /// When it was closed.
-    #[serde(default)]
-    pub closed_at: Option<String>,
-}
-
 /// A leaver with everything around her.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Leaver {
@@ -202,14 +189,5 @@ impl Client {
     /// `denied`, `not-found`, `ambiguous`, `conflict`.
     pub async fn close_leaver(&self, who: &str, reason: &str) -> Result<Leaver> {
         self.post(&["leavers", who, "close"], &serde_json::json!({ "reason": reason })).await
-    }
-
-    /// Rotation tasks, of one state or all.
-    ///
-    /// # Errors
-    /// `denied`, `server-unavailable`.
-    pub async fn rotation(&self, state: Option<&str>) -> Result<Vec<RotationTask>> {
-        let query: Vec<(&str, &str)> = state.map(|state| ("state", state)).into_iter().collect();
-        self.list(&["rotation"], &query).await
     }
 }

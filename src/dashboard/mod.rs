@@ -9,6 +9,7 @@ mod leaver;
 mod login;
 mod request;
 mod requests;
+mod rotation;
 mod shell;
 mod sign_in;
 mod sign_out;
@@ -37,6 +38,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(requests::route())
         .merge(request::route())
         .merge(leaver::route())
+        .merge(rotation::route())
         .layer(map_response(shell::refusal))
         .layer(from_fn_with_state(Arc::clone(app), shell::step_up))
         .layer(map_response(shell::guard))

@@ -198,6 +198,7 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
         clusters: BTreeMap::from([(name(CLUSTER)?, Access::Directory(folder.cluster(CLUSTER)))]),
         webhooks: Vec::new(),
         mail: None,
+        rotators: BTreeMap::new(),
         log: LogConfig {
             pin: None,
             origin: "port-control.invalid/dev".to_owned(),

@@ -1,5 +1,7 @@
 //! Closing a leaver by hand: for what cannot be closed by itself, such as a secret whose service is gone.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
 use crate::{
     audit::{Authority, Draft, Unit, Work},
     base::{Problem, Result, ids::PersonId},
+    catalog::Snapshot,
     policy::{Action, Permit},
     store::sql,
 };
@@ -25,7 +28,8 @@ impl Revocation {
         if reason.trim().is_empty() {
             return Err(Problem::invalid("a reason is wanted").remedy("Add `--reason \"…\"`."));
         }
-        self.log.perform(Close { permit, person, reason: reason.to_owned() }).await
+        let declared = self.catalog.snapshot().await?;
+        self.log.perform(Close { permit, person, reason: reason.to_owned(), declared }).await
     }
 }
 
@@ -33,6 +37,7 @@ struct Close {
     permit: Permit,
     person: PersonId,
     reason: String,
+    declared: Arc<Snapshot>,
 }
 
 #[async_trait]
@@ -44,7 +49,7 @@ impl Unit for Close {
     }
 
     async fn run(&self, work: &mut Work<'_>) -> Result<()> {
-        let row: Option<LeaverRow> = work.fetch_optional(one_query(self.person)).await?;
+        let row: Option<LeaverRow> = work.fetch_optional(one_query(&self.declared, self.person)).await?;
         let row = row.ok_or_else(|| Problem::conflict(format!("{} has not left", self.person)))?;
         let touched = work
             .execute(

@@ -3,7 +3,7 @@
 use super::{
     delays::{self, Delay},
     held::{self, HeldThing},
-    tasks::{self, Task},
+    rotation::{self, Lenient, Task},
 };
 use crate::{
     access::stored,
@@ -30,12 +30,14 @@ pub struct Left {
     pub grants: i64,
     /// Leases that the engine has not taken back yet.
     pub leases: i64,
-    /// Rotation tasks that are open, or about to be.
+    /// Rotation tasks that have to be done and are open, or about to be.
     pub rotation_tasks: i64,
+    /// Rotation tasks that two people have agreed may wait: these hold nothing up.
+    pub waived: i64,
 }
 
 impl Left {
-    /// All of it together.
+    /// All of it together, but for what may wait.
     #[must_use]
     pub fn total(&self) -> i64 {
         self.sessions + self.requests + self.grants + self.leases + self.rotation_tasks
@@ -100,26 +102,60 @@ pub struct Leaver {
     pub delays: Vec<Delay>,
 }
 
+/// Whether an exposure counts: `$1` are the scopes under which knowing a value asks for less than a task
+/// that has to be done.
+macro_rules! counts {
+    ($exposure:literal) => {
+        concat!("(", $exposure, ".scope IS NULL OR $1 NOT LIKE '%,' || ", $exposure, ".scope || ',%')")
+    };
+}
+
+/// Open tasks with her as a cause that counts.
+macro_rules! tasks_of_hers {
+    ($waived:literal) => {
+        concat!(
+            "(SELECT count(DISTINCT COALESCE(t.bundle, t.id)) FROM rotation_tasks t \
+             JOIN rotation_causes c ON c.task = t.id JOIN exposures x \
+                 ON x.principal = c.person AND x.fingerprint = c.fingerprint \
+             WHERE c.person = p.id AND t.state = 'open' AND ",
+            counts!("x"),
+            " AND ",
+            $waived,
+            " (SELECT 1 FROM rotation_waivers w WHERE w.task = COALESCE(t.bundle, t.id) \
+                 AND w.confirmed_at IS NOT NULL AND w.ended_at IS NULL))"
+        )
+    };
+}
+
 /// A value that a leaver knows and that is in use counts from the first instant, before its task is
 /// there: so nobody ever reads zero too early.
-const SELECT: &str = "SELECT p.id, p.display_name, p.email, p.status_since AS since, l.closed_at, \
+const SELECT: &str = concat!(
+    "SELECT p.id, p.display_name, p.email, p.status_since AS since, l.closed_at, \
      l.outcome, l.closed_by, l.closed_because, \
      (SELECT count(*) FROM sessions s WHERE s.person = p.id AND s.ended_at IS NULL) AS sessions, \
      (SELECT count(*) FROM requests r WHERE r.person = p.id AND r.state = 'pending') AS requests, \
      (SELECT count(*) FROM grants g WHERE g.person = p.id AND g.ended_at IS NULL) AS grants, \
-     (SELECT count(*) FROM leases i WHERE i.principal = p.id AND i.state <> 'ended') AS leases, \
-     (SELECT count(*) FROM (SELECT t.secret AS secret FROM rotation_tasks t \
-          JOIN rotation_causes c ON c.task = t.id WHERE c.person = p.id AND t.state = 'open' \
-          UNION SELECT v.secret AS secret FROM exposures e JOIN versions v ON v.fingerprint = e.fingerprint \
-          JOIN secrets k ON k.id = v.secret WHERE e.principal = p.id \
-          AND ((v.number = k.current_number AND v.state = 'live') OR EXISTS \
-              (SELECT 1 FROM delivered_versions d WHERE d.secret = k.id AND d.version = v.id))) u) \
-          AS rotation_tasks \
-     FROM people p LEFT JOIN leavers l ON l.person = p.id AND l.since = p.status_since \
-     WHERE p.status = 'deactivated'";
+     (SELECT count(*) FROM leases i WHERE i.principal = p.id AND i.state <> 'ended') AS leases, ",
+    tasks_of_hers!("NOT EXISTS"),
+    " + (SELECT count(DISTINCT e.fingerprint) FROM exposures e JOIN versions v ON v.fingerprint = e.fingerprint \
+          JOIN secrets k ON k.id = v.secret WHERE e.principal = p.id AND ",
+    counts!("e"),
+    " AND ((v.number = k.current_number AND v.state = 'live') OR EXISTS \
+              (SELECT 1 FROM delivered_versions d WHERE d.secret = k.id AND d.version = v.id)) \
+          AND NOT EXISTS (SELECT 1 FROM rotation_tasks t JOIN rotation_causes c ON c.task = t.id \
+              WHERE t.secret = k.id AND t.state = 'open' AND c.person = p.id \
+              AND c.fingerprint = e.fingerprint)) AS rotation_tasks, ",
+    tasks_of_hers!("EXISTS"),
+    " AS waived FROM people p LEFT JOIN leavers l ON l.person = p.id AND l.since = p.status_since \
+     WHERE p.status = 'deactivated'"
+);
 
-pub(super) fn one_query(person: PersonId) -> Query {
-    Query::composed(format!("{SELECT} AND p.id = $1"), Vec::new()).bind(person)
+pub(super) fn one_query(declared: &Snapshot, person: PersonId) -> Query {
+    select(declared, " AND p.id = $2").bind(person)
+}
+
+fn select(declared: &Snapshot, rest: &str) -> Query {
+    Query::composed(format!("{SELECT}{rest}"), vec![Lenient::of(declared).not_requiring.into()])
 }
 
 /// Whether anyone has left at all, or has left and come back without that being noted.
@@ -132,15 +168,13 @@ pub(super) async fn any(database: &Database) -> Result<bool> {
 }
 
 /// Everyone who has left: those with something left first, then the newest first; 500 at most.
-pub(super) async fn all(database: &Database) -> Result<Vec<LeaverRow>> {
-    let query = format!(
-        "{SELECT} ORDER BY CASE WHEN l.closed_at IS NULL THEN 0 ELSE 1 END, p.status_since DESC LIMIT 500"
-    );
-    Ok(database.fetch_all(Query::composed(query, Vec::new())).await?)
+pub(super) async fn all(database: &Database, declared: &Snapshot) -> Result<Vec<LeaverRow>> {
+    let order = " ORDER BY CASE WHEN l.closed_at IS NULL THEN 0 ELSE 1 END, p.status_since DESC LIMIT 500";
+    Ok(database.fetch_all(select(declared, order)).await?)
 }
 
 pub(super) async fn one(database: &Database, declared: &Snapshot, person: PersonId) -> Result<Leaver> {
-    let row: Option<LeaverRow> = database.fetch_optional(one_query(person)).await?;
+    let row: Option<LeaverRow> = database.fetch_optional(one_query(declared, person)).await?;
     let Some(row) = row else { return Err(why_none(database, person).await?) };
     let since = Timestamp::from_millis(row.since);
     let steps = database
@@ -151,7 +185,7 @@ pub(super) async fn one(database: &Database, declared: &Snapshot, person: Person
             .bind(since),
         )
         .await?;
-    let mut tasks = tasks::list(database, declared, None, Some(person)).await?;
+    let mut tasks = rotation::list(database, declared, None, Some(person)).await?;
     tasks.retain(|task| task.closed_at.is_none_or(|at| at >= since));
     let held = held::of(database, person, since).await?;
     let delays = delays::of(database, person).await?;
@@ -159,9 +193,9 @@ pub(super) async fn one(database: &Database, declared: &Snapshot, person: Person
 }
 
 /// Leavers of whom nothing seems to be left, which is not noted yet.
-pub(super) async fn through(database: &Database) -> Result<Vec<PersonId>> {
-    let query = format!("{SELECT} AND l.person IS NOT NULL AND l.closed_at IS NULL");
-    let rows: Vec<LeaverRow> = database.fetch_all(Query::composed(query, Vec::new())).await?;
+pub(super) async fn through(database: &Database, declared: &Snapshot) -> Result<Vec<PersonId>> {
+    let open = " AND l.person IS NOT NULL AND l.closed_at IS NULL";
+    let rows: Vec<LeaverRow> = database.fetch_all(select(declared, open)).await?;
     rows.iter().filter(|row| row.left.total() == 0).map(|row| stored(&row.id)).collect()
 }
 
@@ -198,8 +232,8 @@ pub(super) async fn begin(work: &mut Work<'_>, person: PersonId) -> Result<()> {
 }
 
 /// Notes that nothing is left.
-pub(super) async fn finish(work: &mut Work<'_>, person: PersonId) -> Result<()> {
-    let row: Option<LeaverRow> = work.fetch_optional(one_query(person)).await?;
+pub(super) async fn finish(work: &mut Work<'_>, declared: &Snapshot, person: PersonId) -> Result<()> {
+    let row: Option<LeaverRow> = work.fetch_optional(one_query(declared, person)).await?;
     let row = row.ok_or_else(|| Problem::conflict(format!("{person} has not left")))?;
     if row.left.total() > 0 {
         return Err(Problem::conflict(format!("{} things are left of {person}", row.left.total())));

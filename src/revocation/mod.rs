@@ -11,8 +11,8 @@ mod delays;
 mod held;
 mod leaver;
 mod preview;
+mod rotation;
 mod steps;
-mod tasks;
 mod tell;
 
 #[cfg(test)]
@@ -22,7 +22,7 @@ pub use delays::Delay;
 pub use held::HeldThing;
 pub use leaver::{Leaver, LeaverRow, Left, StepTaken};
 pub use preview::Preview;
-pub use tasks::{Obstacle, Task};
+pub use rotation::{Obstacle, Place, Rotation, RotationParts, Standing, Task, Waiver};
 
 use std::{sync::Arc, time::Duration};
 
@@ -189,7 +189,8 @@ impl Revocation {
     /// A problem of the database.
     pub async fn leavers(&self, permit: Permit) -> Result<Vec<LeaverRow>> {
         permit.expect(Action::SeePeople)?;
-        leaver::all(&self.database).await
+        let declared = self.catalog.snapshot().await?;
+        leaver::all(&self.database, &declared).await
     }
 
     /// What is left of a leaver, with the steps taken since she left.
@@ -210,16 +211,6 @@ impl Revocation {
         permit.expect(Action::SeePeople)?;
         let declared = self.catalog.snapshot().await?;
         preview::of(&self.database, &declared, person, self.ambient.now()).await
-    }
-
-    /// Rotation tasks, the newest first: open, closed, or all.
-    ///
-    /// # Errors
-    /// A problem of the database.
-    pub async fn tasks(&self, permit: Permit, state: Option<&str>) -> Result<Vec<Task>> {
-        permit.expect(Action::SeeRotation)?;
-        let declared = self.catalog.snapshot().await?;
-        tasks::list(&self.database, &declared, state, None).await
     }
 }
 

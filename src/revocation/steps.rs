@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Revocation, leaver, tasks, tell::Messages};
+use super::{Revocation, leaver, rotation, tell::Messages};
 use crate::{
     access::{end_grant, move_facts, stored, withdraw},
     audit::{Authority, Draft, Unit, Work},
@@ -135,7 +135,7 @@ macro_rules! found {
 }
 
 impl Kind {
-    fn query(self) -> Option<Query> {
+    fn query(self, declared: &Snapshot) -> Option<Query> {
         Some(match self {
             Self::Begin => found!(
                 "p.id",
@@ -167,7 +167,7 @@ impl Kind {
                 "FROM people p JOIN leases i ON i.principal = p.id \
                  WHERE p.status = 'deactivated' AND i.state = 'live' LIMIT 256"
             ),
-            Self::OpenTask => tasks::to_open(None, None),
+            Self::OpenTask => rotation::to_open(None, None, declared),
             Self::CameBack => found!(
                 "l.person",
                 "l.person",
@@ -180,15 +180,17 @@ impl Kind {
 
     /// Steps of this kind that there are to take.
     pub(super) async fn find(self, database: &Database, declared: &Snapshot) -> Result<Vec<Step>> {
-        match self.query() {
+        match self.query(declared) {
             Some(query) => {
                 let rows: Vec<Found> = database.fetch_all(query).await?;
                 rows.into_iter().map(|row| self.step(row)).collect()
             }
             None if matches!(self, Self::Finish) => {
-                Ok(leaver::through(database).await?.into_iter().map(Step::Finish).collect())
+                Ok(leaver::through(database, declared).await?.into_iter().map(Step::Finish).collect())
             }
-            None => Ok(tasks::closable(database, declared).await?.into_iter().map(Step::CloseTask).collect()),
+            None => {
+                Ok(rotation::closable(database, declared).await?.into_iter().map(Step::CloseTask).collect())
+            }
         }
     }
 
@@ -254,10 +256,10 @@ impl Unit for Take {
                 end_lease(work, *lease, "deactivated").await
             }
             Step::OpenTask { person, secret, fingerprint } => {
-                tasks::open(work, *person, *secret, fingerprint).await
+                rotation::open(work, &self.declared, *person, *secret, fingerprint).await
             }
-            Step::CloseTask(task) => tasks::close(work, &self.declared, *task).await,
-            Step::Finish(person) => leaver::finish(work, *person).await,
+            Step::CloseTask(task) => rotation::close(work, &self.declared, *task).await,
+            Step::Finish(person) => leaver::finish(work, &self.declared, *person).await,
             Step::CameBack(person) => leaver::came_back(work, *person).await,
         }
     }

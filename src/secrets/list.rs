@@ -42,7 +42,7 @@ pub struct VersionLine {
     pub number: i64,
     /// `live`, `deleted` or `destroyed`.
     pub state: String,
-    /// `entered`, `generated`, `rolled-back` or `found`.
+    /// `entered`, `generated`, `rotated`, `rolled-back` or `found`.
     pub origin: String,
     /// When it was made, in milliseconds since the epoch.
     pub created_at: i64,

@@ -19,6 +19,7 @@ mod reveal;
 mod rotate;
 mod rows;
 mod settle;
+mod static_role;
 #[cfg(test)]
 mod tests;
 pub mod vault;
@@ -35,7 +36,8 @@ pub use list::{Listed, VersionLine};
 pub use remote::{Place, RemoteEngine, Stored, VersionState};
 pub use remove::Removal;
 pub use reveal::Revealed;
-pub use vault::{ForeignPath, Vault, lease_addition, lease_policy, least_policy};
+pub use static_role::{StaticCredentials, StaticRoles};
+pub use vault::{ForeignPath, Vault, lease_addition, lease_policy, least_policy, static_role_addition};
 pub use write::Made;
 
 use crate::{

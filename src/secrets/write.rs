@@ -1,4 +1,4 @@
-//! New versions: set, generated, rolled back.
+//! New versions: set, generated, rolled back, made by a rotator.
 
 use async_trait::async_trait;
 
@@ -35,6 +35,8 @@ pub(super) enum Origin {
     Entered,
     /// It was made here, and nobody has seen it.
     Generated,
+    /// A rotator made it, and nobody has seen it.
+    Rotated,
     /// It is that of an earlier version.
     RolledBack {
         /// Which.
@@ -47,6 +49,7 @@ impl Origin {
         match self {
             Self::Entered => "entered",
             Self::Generated => "generated",
+            Self::Rotated => "rotated",
             Self::RolledBack { .. } => "rolled-back",
         }
     }
@@ -55,7 +58,16 @@ impl Origin {
         match self {
             Self::Entered => "secret.set",
             Self::Generated => "secret.generated",
+            Self::Rotated => "secret.rotated",
             Self::RolledBack { .. } => "secret.rolled-back",
+        }
+    }
+
+    /// What it takes.
+    const fn permitted_by(self) -> Action {
+        match self {
+            Self::Rotated => Action::Rotate,
+            _ => Action::Set,
         }
     }
 
@@ -108,6 +120,14 @@ impl Secrets {
         self.write(permit, old.value, Origin::RolledBack { to }, expect).await
     }
 
+    /// The same with a value that a rotator made. `permit` is one to rotate.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub async fn set_rotated(&self, permit: Permit, value: SecretValue, expect: i64) -> Result<Made> {
+        self.write(permit, value, Origin::Rotated, Some(expect)).await
+    }
+
     async fn write(
         &self,
         permit: Permit,
@@ -115,7 +135,7 @@ impl Secrets {
         origin: Origin,
         expect: Option<i64>,
     ) -> Result<Made> {
-        let (environment, at) = secret_of(&permit, Action::Set)?;
+        let (environment, at) = secret_of(&permit, origin.permitted_by())?;
         if value.len() > SecretValue::LONGEST {
             return Err(Problem::new(
                 ProblemKind::TooLarge,

@@ -1,6 +1,6 @@
 //! From a configuration to rooms that know each other.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use crate::{
         witness::Witnesses,
     },
     base::{
-        Ambient, Problem, ProblemKind, Result, Timestamp,
+        Ambient, Name, Problem, ProblemKind, Result, Timestamp,
         config::{ArchiveConfig, Config, EngineConfig, MasterKeySource, WebhookConfig},
     },
     broker::{self, Broker, Reviewers, Surroundings},
@@ -27,8 +27,8 @@ use crate::{
     keys::{Keys, MasterKey},
     notify::{Mail, Outbox, Sender, Webhook},
     policy::{OwnServices, Policies, ServicePermits},
-    revocation::Revocation,
-    secrets::{self, LeaseParts, Leases, RemoteEngine, Secrets, Vault, leases::LeaseEngine},
+    revocation::{Revocation, Rotation, RotationParts},
+    secrets::{self, LeaseParts, Leases, RemoteEngine, Secrets, StaticRoles, Vault, leases::LeaseEngine},
     store::{Database, sql},
 };
 
@@ -62,6 +62,7 @@ pub(super) struct Loops {
     pub(super) expiry: Expiry,
     pub(super) movers: Movers,
     pub(super) revocation: Revocation,
+    pub(super) rotation: Rotation,
     pub(super) broker: Broker,
     pub(super) sender: Sender,
     pub(super) secrets: Secrets,
@@ -171,6 +172,22 @@ impl Server {
             ambient.clone(),
             outbox.clone(),
         );
+        let rotators = rotators(&config)?;
+        let rotation = Rotation::new(RotationParts {
+            database: database.clone(),
+            log: log.clone(),
+            catalog: catalog.clone(),
+            ambient: ambient.clone(),
+            keys: keys.clone(),
+            secrets: secrets.clone(),
+            permits: Arc::clone(&permits),
+            roles: vault.clone().map(|vault| vault as Arc<dyn StaticRoles>),
+            outbox: outbox.clone(),
+            rotators: rotators
+                .iter()
+                .map(|(name, it)| (name.clone(), Outbox::new(std::slice::from_ref(it))))
+                .collect(),
+        });
         let (archivist, entries) = archive(&config, &database, &log, &ambient, &permits, &keys)?;
         let (witnesses, forwarder) = outward(&config, &database, &log, &ambient, &permits)?;
         let witness_policy = witnesses.policy();
@@ -195,7 +212,11 @@ impl Server {
             }),
             revocation: revocation.clone(),
             broker: broker.clone(),
-            sender: sender(&config, &database, &ambient, &catalog, webhooks)?,
+            rotation: rotation.clone(),
+            sender: {
+                let webhooks = webhooks.into_iter().chain(rotators.into_values()).collect();
+                sender(&config, &database, &ambient, &catalog, webhooks)?
+            },
             secrets: secrets.clone(),
             leases: leases.clone(),
             signer: signer(&config, opening, &database, &ambient, &keys).await?,
@@ -211,6 +232,7 @@ impl Server {
             catalog,
             requests,
             revocation,
+            rotation,
             broker,
             secrets,
             leases,
@@ -377,6 +399,12 @@ fn sender(
     let Some(mail) = &config.mail else { return Ok(sender) };
     let book = Arc::new(Addresses { database: database.clone(), catalog: catalog.clone() });
     Ok(sender.with_mail(Mail::new(mail, book, Sender::PATIENCE)?))
+}
+
+/// Who is asked for new values, by name.
+fn rotators(config: &Config) -> Result<BTreeMap<Name, Webhook>> {
+    let rotators = config.rotators.iter();
+    rotators.map(|(name, it)| Ok((name.clone(), Webhook::new(it.url.clone(), &it.secret.read()?)?))).collect()
 }
 
 fn webhooks(config: &[WebhookConfig]) -> Result<Vec<Webhook>> {

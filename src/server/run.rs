@@ -62,6 +62,7 @@ impl Loops {
         tasks.spawn(named("movers", self.movers.run(token.clone())));
         tasks.spawn(named("revocation", self.revocation.run(token.clone())));
         tasks.spawn(named("readers", self.broker.clone().follow_readers(token.clone())));
+        tasks.spawn(named("rotation", self.rotation.run(token.clone())));
         tasks.spawn(named("broker", self.broker.run(token.clone())));
         tasks.spawn(named("secrets", self.secrets.run(token.clone())));
         tasks.spawn(named("leases", self.leases.run(token.clone())));

@@ -3,7 +3,9 @@
 use crate::{
     base::{Config, Problem, ProblemKind, Result, config::EngineConfig},
     catalog::Catalog,
-    secrets::{ForeignPath, lease_addition, lease_policy, leases::EngineRole, least_policy},
+    secrets::{
+        ForeignPath, lease_addition, lease_policy, leases::EngineRole, least_policy, static_role_addition,
+    },
     store::Database,
 };
 
@@ -33,11 +35,13 @@ pub async fn vault_policy(config: &Config, whose: WhosePolicy) -> Result<String>
     let database = Database::open(url.expose_text().unwrap_or_default()).await?;
     let catalog = Catalog::new(database.clone(), config.administrators.clone());
     let (foreign, roles) = (foreign_paths(&catalog).await, engine_roles(&catalog).await);
+    let rotated = static_roles(&catalog).await;
     database.close().await;
-    let (foreign, roles) = (foreign?, roles?);
+    let (foreign, roles, rotated) = (foreign?, roles?, rotated?);
     match whose {
         WhosePolicy::Server => {
-            Ok(least_policy(&vault.mount, &foreign)? + &lease_addition(&vault.mount, &roles)?)
+            let own = least_policy(&vault.mount, &foreign)?;
+            Ok(own + &lease_addition(&vault.mount, &roles)? + &static_role_addition(&rotated)?)
         }
         WhosePolicy::Leases => lease_policy(&roles),
     }
@@ -48,6 +52,16 @@ pub(super) async fn engine_roles(catalog: &Catalog) -> Result<Vec<EngineRole>> {
     let declared = catalog.snapshot().await?;
     let roles = declared.applications.values().flat_map(|it| &it.leases);
     Ok(roles.map(|it| EngineRole { mount: it.at.mount.clone(), role: it.at.role.clone() }).collect())
+}
+
+/// The static roles that files say give secrets their new values.
+async fn static_roles(catalog: &Catalog) -> Result<Vec<EngineRole>> {
+    let declared = catalog.snapshot().await?;
+    let mut roles = Vec::new();
+    for role in declared.rotation_list().filter_map(|(_, it)| it.static_role()) {
+        roles.extend(role.roles().map(|it| EngineRole { mount: role.mount.clone(), role: it.to_owned() }));
+    }
+    Ok(roles)
 }
 
 /// The places outside our own mount where files say that secrets live.

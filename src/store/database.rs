@@ -47,6 +47,7 @@ pub const UNRECORDED: &[&str] = &[
     "pending_logins",
     "pending_sign_ins",
     "refresh_tokens",
+    "rotator_failures",
     "scim_refusals",
     "standings",
 ];

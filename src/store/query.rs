@@ -114,6 +114,7 @@ args! {
     ids::VersionId => Text(v => v.to_string());
     ids::ExposureId => Text(v => v.to_string());
     ids::RotationTaskId => Text(v => v.to_string());
+    ids::WaiverId => Text(v => v.to_string());
     ids::IntentId => Text(v => v.to_string());
     ids::LeaseId => Text(v => v.to_string());
     ids::BatchId => Text(v => v.to_string());

@@ -6,6 +6,7 @@ mod nonsense;
 mod outages;
 mod rights;
 mod sign_in;
+mod static_role;
 
 use std::{future::Future, sync::Arc};
 
@@ -35,6 +36,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
                 sign_in::trials(peers),
                 rights::trials(peers),
                 outages::trials(peers),
+                static_role::trials(peers),
             ]
             .into_iter()
             .flatten(),

@@ -31,7 +31,7 @@ use anyhow::{Context, Result, bail};
 pub use browser::{Browser, Page};
 pub use kubernetes::{Kubernetes, secret_rules};
 pub use oidc_provider::{Client, OidcProvider, Person, Realm};
-pub use openbao::{AppRole, Mount, OpenBao};
+pub use openbao::{AppRole, Mount, OpenBao, least_policy};
 pub use postgres::{Postgres, TestDatabase};
 pub use private::{Peer, Private};
 pub use s3::{S3, archive_in};

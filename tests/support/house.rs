@@ -80,6 +80,7 @@ impl Settings {
             clusters: BTreeMap::from([(name("main"), self.cluster.clone())]),
             webhooks: Vec::new(),
             mail: None,
+            rotators: BTreeMap::new(),
             log: LogConfig {
                 pin: None,
                 origin: "port-control.invalid/test".to_owned(),

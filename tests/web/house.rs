@@ -402,6 +402,7 @@ fn config(given: &Given, address: SocketAddr, differently: Differently) -> Resul
         )]),
         webhooks: Vec::new(),
         mail: None,
+        rotators: BTreeMap::new(),
         log: LogConfig {
             pin: None,
             origin: "port-control.invalid/web".to_owned(),

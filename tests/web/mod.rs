@@ -10,6 +10,7 @@ mod outages;
 mod permits;
 mod questions;
 mod records;
+mod rotation;
 mod routes;
 mod shell;
 mod sign_in;
@@ -33,6 +34,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         permits::trials(peers),
         questions::trials(peers),
         records::trials(peers),
+        rotation::trials(peers),
         shell::trials(peers),
         sign_in::trials(peers),
         workloads::trials(peers),

@@ -197,9 +197,8 @@ async fn decide_removals(changes: &mut Changes<'_>, ada: &Person) -> Result<()> 
     Ok(())
 }
 
-/// What the example does not declare yet.
-const MORE: &str = "kind: Application\nname: more\nteam: supa-team\nenvironments:\n  - name: sandbox\n---\n\
-                    kind: Workload\nname: more-ci\nissuer: github\n\
+/// What the example does not declare yet, beside an application with a secret to rotate.
+const MORE: &str = "---\nkind: Workload\nname: more-ci\nissuer: github\n\
                     pins: {repository_id: 22, repository_owner_id: 11, event_name: push}\n";
 
 /// Dana's command line has her confirm who she is.
@@ -256,7 +255,7 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     let mut changes = Changes { house: &house, made: BTreeSet::new() };
 
     let mut files = super::house::example()?;
-    files.push(json!({ "file": "more.yaml", "text": MORE }));
+    files.push(json!({ "file": "more.yaml", "text": format!("{}{MORE}", super::rotation::MORE) }));
     changes.make(&ada, "/api/v1/apply", "/api/v1/apply", json!({ "documents": files })).await?;
 
     let template = "/api/v1/applications/{application}/environments/{environment}/secrets/{name}/";
@@ -274,6 +273,10 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     changes.make(&omar, &route, &path, json!({ "version": 1 })).await?;
     let run = "/api/v1/applications/{application}/environments/{environment}/run";
     changes.make(&dana, run, "/api/v1/applications/reports/environments/sandbox/run", json!({})).await?;
+
+    let hers = json!({ "encoding": "utf8", "value": "hers" });
+    let key = "/api/v1/applications/more/environments/sandbox/secrets/KEY";
+    house.post(&lena, &format!("{key}/versions"), &hers).await?.done()?;
 
     let wish = |at: &str| json!({ "action": "reveal", "at": at, "for": "1h", "reason": "INC-123" });
     let requests = "/api/v1/requests";
@@ -334,6 +337,20 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     }
     close_leaver(&mut changes, &ada).await?;
     decide_removals(&mut changes, &ada).await?;
+    let task = super::rotation::the_task(&house, &ada).await?;
+    let of =
+        |act: &str| (format!("/api/v1/rotation/{{task}}/{act}"), format!("/api/v1/rotation/{task}/{act}"));
+    let until = house.app.ambient.now().after(std::time::Duration::from_hours(24)).to_string();
+    let ((route, path), why) = (of("waive"), json!({ "reason": "a test" }));
+    let asked = changes.make(&ada, &route, &path, json!({ "reason": "a test", "until": until })).await?;
+    let (route, path) = of("confirm");
+    changes.make(&omar, &route, &path, json!({ "waiver": asked["waiver"]["id"] })).await?;
+    let (route, path) = of("unwaive");
+    changes.make(&ada, &route, &path, why.clone()).await?;
+    let dana = house.example("dana").await?;
+    house.post(&dana, &format!("{key}/generate"), &json!({})).await?.done()?;
+    let (route, path) = of("done");
+    changes.make(&dana, &route, &path, why).await?;
     let body = json!({ "person": "all", "reason": "a test" });
     let held = changes.make(&ada, "/audit/v1/holds", "/audit/v1/holds", body).await?;
     let release = format!("/audit/v1/holds/{}/release", held["hold"].as_str().context("no id")?);

@@ -164,6 +164,7 @@ impl Example {
             ("*rest", "nothing"),
             ("lease", "lea_00000000000000000000000000000000"),
             ("hold", "hld_00000000000000000000000000000000"),
+            ("task", "rot_00000000000000000000000000000000"),
             ("level", "0"),
             ("path", "000.p/1"),
             ("*path", "000.p/1"),
@@ -187,11 +188,15 @@ pub fn body(path: &str) -> Value {
         "versions" => json!({ "encoding": "utf8", "value": "hunter2-value" }),
         "rollback" => json!({ "to": 1 }),
         "suspend" | "resume" | "deactivate" | "reactivate" | "sign-out" | "forget" | "release" | "reject"
-        | "close" | "disable" => {
+        | "close" | "disable" | "done" | "unwaive" => {
             json!({ "reason": "a test" })
         }
         "leases" => json!({ "at": "reports/sandbox/reader" }),
         "renew" => json!({ "for": "1h" }),
+        "waive" => json!({ "reason": "a test", "until": "2099-01-01" }),
+        "confirm" if path.contains("/rotation/") => {
+            json!({ "waiver": "wvr_00000000000000000000000000000000" })
+        }
         "pause" => json!({ "for": "1h", "reason": "a test" }),
         "requests" => {
             json!({ "action": "reveal", "at": "reports/production", "for": "1h", "reason": "INC-123" })

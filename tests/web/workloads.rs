@@ -57,7 +57,7 @@ allows:
 ";
 
 /// Declares the example with this besides.
-async fn declare(house: &House, text: &str) -> Result<()> {
+pub async fn declare(house: &House, text: &str) -> Result<()> {
     let ada = house.example("ada").await?;
     let mut files = super::house::example()?;
     files.push(json!({ "file": "workloads.yaml", "text": text }));
@@ -77,7 +77,7 @@ pub async fn exchange(house: &House, token: &str, more: &[(&str, &str)]) -> Resu
 }
 
 /// A job that is let in, with its token in the place of a person's.
-async fn let_in(house: &House) -> Result<Person> {
+pub async fn let_in(house: &House) -> Result<Person> {
     let own = house.jobs.token(&house.url, &json!({}));
     let answer = exchange(house, &own, &[]).await?.done()?;
     ensure!(answer["token_type"] == "Bearer" && answer["workload"] == "reports-ci", "{answer}");

@@ -28,8 +28,10 @@ pub struct LeftView {
     pub grants: i64,
     /// Leases that the engine has not taken back yet.
     pub leases: i64,
-    /// Secrets that have to be changed.
+    /// Rotation tasks that have to be done.
     pub rotation_tasks: i64,
+    /// Rotation tasks that may wait: these hold nothing up.
+    pub waived: i64,
 }
 
 impl From<Left> for LeftView {
@@ -40,6 +42,7 @@ impl From<Left> for LeftView {
             grants: left.grants,
             leases: left.leases,
             rotation_tasks: left.rotation_tasks,
+            waived: left.waived,
         }
     }
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::TaskView;
+use super::{TaskView, hers};
 use crate::{
-    api::{App, Auth, Json},
+    api::{AnyAuth, App, Json},
     base::Problem,
     policy::{Action, Resource},
 };
@@ -32,9 +32,12 @@ pub struct Which {
     #[serde(default)]
     #[param(inline)]
     state: Option<TaskState>,
+    /// Whether only those are meant that are about secrets of your own teams: these you may always see.
+    #[serde(default)]
+    mine: bool,
 }
 
-/// Rotation tasks, the newest first.
+/// Rotation tasks: those that have to be done first, then the newest.
 #[derive(Serialize, ToSchema)]
 pub struct Tasks {
     /// They.
@@ -43,28 +46,34 @@ pub struct Tasks {
     next: Option<String>,
 }
 
-/// Secrets that have to be changed because somebody who left knows their values.
+/// Secrets that have to be changed because somebody who left knows their values, or because these are
+/// too old.
 #[utoipa::path(
     get,
     path = "/rotation",
     tag = "leavers",
     params(Which),
     responses(
-        (status = 200, description = "The newest first.", body = Tasks),
+        (status = 200, description = "Those that have to be done first.", body = Tasks),
         (status = 403, description = "`denied`"),
     )
 )]
 async fn list(
     State(app): State<Arc<App>>,
-    Auth(caller): Auth,
+    AnyAuth(caller): AnyAuth,
     Query(which): Query<Which>,
 ) -> Result<Json<Tasks>, Problem> {
-    let permit = app.gate.authorize(&caller, Action::SeeRotation, Resource::Rotation).await?;
     let state = which.state.map(|state| match state {
         TaskState::Open => "open",
         TaskState::Closed => "closed",
     });
-    let tasks = app.revocation.tasks(permit, state).await?;
+    let tasks = if which.mine {
+        let permit = app.gate.authorize(&caller, Action::SeeOwn, Resource::Own).await?;
+        hers(&app, &caller, app.rotation.tasks(permit, state).await?).await?
+    } else {
+        let permit = app.gate.authorize(&caller, Action::SeeRotation, Resource::Rotation).await?;
+        app.rotation.tasks(permit, state).await?
+    };
     Ok(Json(Tasks { items: tasks.iter().map(TaskView::from).collect(), next: None }))
 }
 

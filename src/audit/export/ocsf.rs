@@ -74,9 +74,19 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         | "removal.rejected"
         | "leaver.closed"
         | "rotation.closed"
+        | "rotation.asked"
+        | "rotation.wanted"
+        | "rotation.reminded"
+        | "rotation.reminder"
         | "connection.heard"
         | "scim.refused"
         | "scim.unlinked-deactivated" => (Entity, OTHER),
+        "rotation.waiver-asked" => (Entity, CREATE),
+        "rotation.waived" => (Entity, SUSPEND),
+        "rotation.waiver-ended" => (Entity, RESUME),
+        "rotation.said-done" | "rotation.old-value-ended" | "rotation.rotating" | "rotation.rotated" => {
+            (Entity, UPDATE)
+        }
         "person.groups-changed"
         | "person.moved"
         | "delivery.readers-known"
@@ -94,8 +104,8 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         | "scim.user-deleted" | "scim.group-deleted" => (Entity, DELETE),
         "delivery.paused" | "connection.disabled" | "connection.tokens-ended" => (Entity, DISABLE),
         "delivery.resumed" => (Entity, ENABLE),
-        "log.key-added" | "secret.set" | "secret.generated" | "secret.found" | "request.created"
-        | "log.held" => (Api, CREATE),
+        "log.key-added" | "secret.set" | "secret.rotated" | "secret.generated" | "secret.found"
+        | "request.created" | "log.held" => (Api, CREATE),
         "secret.revealed" | "secret.run" | "secret.readable" | "log.read" | "log.exported"
         | "log.followed" => (Api, READ),
         "secret.rolled-back"

@@ -23,7 +23,7 @@ use super::{
     SessionConfig, SignInConfig, TlsFiles, VaultAuth, VaultConfig, WebhookConfig, overrides,
     raw::{
         AuthMethod, CREDENTIALS, EngineKind, Hidden, Raw, RawAuth, RawCluster, RawDatabase, RawKeys, RawLog,
-        RawProvider, RawSessions, RawVault, RawWebhook,
+        RawProvider, RawRotator, RawSessions, RawVault, RawWebhook,
     },
     text,
 };
@@ -128,6 +128,7 @@ impl Check<'_> {
         let workload_issuers = self.workload_issuers(raw.workload_issuers, public_url.as_ref(), &clusters);
         let webhooks = self.webhooks(raw.webhooks);
         let mail = self.mail(raw.mail);
+        let rotators = self.rotators(raw.rotators);
         let mut outward = self.outward(&mut raw.log);
         let (archive, pin) = (raw.log.archive.take(), raw.log.pin.take());
         let mut log = self.log(raw.log, public_url.as_ref());
@@ -153,6 +154,7 @@ impl Check<'_> {
             clusters,
             webhooks,
             mail,
+            rotators,
             log,
             outward,
             sessions,
@@ -484,6 +486,23 @@ impl Check<'_> {
             }
         }
         webhooks
+    }
+
+    fn rotators(&mut self, raw: Vec<RawRotator>) -> BTreeMap<Name, WebhookConfig> {
+        let mut rotators = BTreeMap::new();
+        for (index, it) in raw.into_iter().enumerate() {
+            let index = index.to_string();
+            let url = self.url(&["rotators", &index, "url"], &it.url);
+            let secret = self.credential(&["rotators", &index], "secret", it.secret, it.secret_file);
+            if rotators.contains_key(&it.name) {
+                let message = format!("there are two rotators '{}'", it.name);
+                self.wrong(&["rotators", &index, "name"], message, "Keep one.");
+            }
+            if let (Some(url), Some(secret)) = (url, secret) {
+                rotators.insert(it.name, WebhookConfig { url, secret });
+            }
+        }
+        rotators
     }
 
     /// The rule of signed notes: no white space, no plus.

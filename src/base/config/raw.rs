@@ -43,6 +43,8 @@ pub(super) struct Raw {
     pub(super) webhooks: Vec<RawWebhook>,
     pub(super) mail: Option<RawMail>,
     #[serde(default)]
+    pub(super) rotators: Vec<RawRotator>,
+    #[serde(default)]
     pub(super) log: RawLog,
     #[serde(default)]
     pub(super) sessions: RawSessions,
@@ -196,6 +198,16 @@ pub(super) struct RawMail {
     pub(super) username: Option<String>,
     pub(super) password_file: Option<String>,
     pub(super) password: Option<Hidden>,
+}
+
+/// `[[rotators]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRotator {
+    pub(super) name: Name,
+    pub(super) url: String,
+    pub(super) secret_file: Option<String>,
+    pub(super) secret: Option<Hidden>,
 }
 
 /// `[log]`.

@@ -38,10 +38,22 @@ impl At<'_, '_> {
                 .any(|it| it.environment == role.environment && it.name == role.name);
             self.lease_role(application, &index.to_string(), role, repeated);
         }
+        self.rotations(application);
+    }
+
+    /// An environment of this application.
+    pub(super) fn own_environment(&mut self, application: &Application, path: &[&str], name: &Name) {
+        if environment(application, name).is_none() {
+            self.wrong(
+                path,
+                format!("'{}' has no environment '{name}'", application.name),
+                there_are(application.environments.iter().map(|it| &it.name)),
+            );
+        }
     }
 
     /// An environment of this application that has no copies.
-    fn shared_environment(&mut self, application: &Application, path: &[&str], name: &Name) {
+    pub(super) fn shared_environment(&mut self, application: &Application, path: &[&str], name: &Name) {
         let found = environment(application, name);
         match found {
             None => self.wrong(
@@ -174,7 +186,7 @@ fn environment<'e>(application: &'e Application, name: &Name) -> Option<&'e Envi
 }
 
 /// Whether text can stand in an address of the engine without meaning another one.
-fn is_plain(text: &str, slashes: bool) -> bool {
+pub(super) fn is_plain(text: &str, slashes: bool) -> bool {
     let part = |it: &str| {
         let odd = |c: char| {
             c.is_control() || c.is_whitespace() || matches!(c, '?' | '#' | '%' | '\\') || !c.is_ascii()

@@ -176,6 +176,39 @@ fn trust_scopes() {
 }
 
 #[test]
+fn how_secrets_get_new_values() {
+    let application = |rest: &str| {
+        format!(
+            "{{kind: Application, name: x, team: t, environments: [{{name: e}}, {{name: c, copies: [t]}}], {rest}}}"
+        )
+    };
+    let rotation = |rest: &str| application(&format!("rotation: [{{environment: e, secret: S, {rest}}}]"));
+    let fine = format!(
+        "{BASE}{}\n---\n{{kind: Source, name: test}}",
+        rotation("every: 90d, by: {vault-static-role: {mount: db, role: r, other-role: s}}")
+    );
+    applied(one(&fine), 0, &[]).unwrap();
+    for (rest, wanted) in [
+        ("every: 0s", "every value would be too old at once"),
+        ("by: {}", "new values are made in one way, and there are 0"),
+        ("by: {webhook: w, hand: do it}", "new values are made in one way, and there are 2"),
+        ("by: {hand: ''}", "instructions are 1 to 4096 bytes long"),
+        (
+            "by: {vault-static-role: {mount: db, role: r, other-role: r}}",
+            "a role cannot take turns with itself",
+        ),
+        ("by: {vault-static-role: {mount: db, role: 'a/../b'}}", "this is no role of an engine"),
+        ("by: {vault-static-role: {mount: db, role: r, template: x}}", "the template has no password in it"),
+    ] {
+        let found = told(&applied(one(&format!("{BASE}{}", rotation(rest))), 0, &[]).unwrap_err());
+        assert!(found.len() == 1 && found[0].contains(wanted), "{rest}: {found:#?}");
+    }
+    let copies = "rotation: [{environment: c, secret: S, by: {vault-static-role: {mount: db, role: r}}}]";
+    let found = told(&applied(one(&format!("{BASE}{}", application(copies))), 0, &[]).unwrap_err());
+    assert!(found[0].contains("'x/c' has a copy for each team"), "{found:#?}");
+}
+
+#[test]
 fn clusters_and_deliveries() {
     let delivery = |rest: &str| format!("{{kind: Delivery, name: x, cluster: k, {rest}}}");
     refused(

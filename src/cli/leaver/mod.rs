@@ -66,13 +66,24 @@ impl Command {
     }
 }
 
-fn counts(left: &Left) -> [String; 5] {
-    [left.sessions, left.requests, left.grants, left.leases, left.rotation_tasks].map(|n| n.to_string())
+fn counts(left: &Left) -> [String; 6] {
+    let all = [left.sessions, left.requests, left.grants, left.leases, left.rotation_tasks, left.waived];
+    all.map(|n| n.to_string())
 }
 
 fn table(leavers: &[LeaverLine]) -> Table {
-    let headings =
-        ["PERSON", "NAME", "SINCE", "SESSIONS", "REQUESTS", "GRANTS", "LEASES", "TO ROTATE", "CLOSED"];
+    let headings = [
+        "PERSON",
+        "NAME",
+        "SINCE",
+        "SESSIONS",
+        "REQUESTS",
+        "GRANTS",
+        "LEASES",
+        "TO ROTATE",
+        "WAIVED",
+        "CLOSED",
+    ];
     Table::new(&headings).with(leavers.iter().map(|it| {
         let mut row = vec![it.person.id.clone(), it.person.display_name.clone(), it.since.clone()];
         row.extend(counts(&it.left));
@@ -92,13 +103,14 @@ fn closed(line: &LeaverLine) -> String {
 
 fn text(leaver: &Leaver) -> String {
     let line = &leaver.line;
-    let [sessions, requests, grants, leases, tasks] = counts(&line.left);
+    let [sessions, requests, grants, leases, tasks, waived] = counts(&line.left);
     let mut out = String::new();
     let name = printable(&line.person.display_name);
     let _ = writeln!(out, "{name} ({}), deactivated {}", printable(&line.person.id), printable(&line.since));
     let _ = writeln!(
         out,
-        "left: {sessions} sessions, {requests} requests, {grants} grants, {leases} leases, {tasks} to rotate"
+        "left: {sessions} sessions, {requests} requests, {grants} grants, {leases} leases, {tasks} to rotate; \
+         {waived} may wait"
     );
     if let Some(by) = line.closed_by.as_deref() {
         let why = printable(line.closed_because.as_deref().unwrap_or_default());

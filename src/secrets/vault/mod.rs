@@ -22,6 +22,7 @@ mod policy;
 mod problems;
 mod session;
 mod sign_in;
+mod static_role;
 mod transport;
 
 use std::{collections::HashSet, fmt, future::Future, sync::Mutex, time::Duration};
@@ -29,7 +30,7 @@ use std::{collections::HashSet, fmt, future::Future, sync::Mutex, time::Duration
 use async_trait::async_trait;
 use rustify::Endpoint;
 
-pub use policy::{ForeignPath, lease_addition, lease_policy, least_policy};
+pub use policy::{ForeignPath, lease_addition, lease_policy, least_policy, static_role_addition};
 
 use self::{
     call::{Answer, Call},

@@ -136,6 +136,24 @@ pub fn lease_policy(roles: &[EngineRole]) -> Result<String> {
     Ok(hcl("# What a token may under which Port Control issues a lease, and nothing more.\n", &needs))
 }
 
+/// What the server's own policy has to have besides, where static roles make new values of secrets; empty
+/// where none do.
+///
+/// # Errors
+/// As [`least_policy`].
+pub fn static_role_addition(roles: &[EngineRole]) -> Result<String> {
+    let mut needs = Vec::new();
+    for role in roles {
+        let (mount, name) = (checked("mount", &role.mount)?, checked("role", &role.role)?);
+        needs.push(Need { path: format!("{mount}/static-creds/{name}"), capabilities: &["read"] });
+        needs.push(Need { path: format!("{mount}/rotate-role/{name}"), capabilities: &["update"] });
+    }
+    if needs.is_empty() {
+        return Ok(String::new());
+    }
+    Ok(hcl("\n# Static roles give secrets their new values.\n", &needs))
+}
+
 fn hcl(head: &str, needs: &[Need]) -> String {
     let mut text = head.to_owned();
     for need in needs {
@@ -234,5 +252,17 @@ path "legacy/data/team/mail" {
             assert!(least_policy("kv", &[foreign(bad, false)]).is_err(), "{bad}");
             assert!(least_policy(bad, &[]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_static_role_may_be_read_and_rotated_and_no_other() {
+        let role = |role: &str| EngineRole { mount: "database".to_owned(), role: role.to_owned() };
+        let addition = static_role_addition(&[role("reports")]).unwrap();
+        for (path, can) in [("static-creds", "read"), ("rotate-role", "update")] {
+            let expected = format!("path \"database/{path}/reports\" {{\n  capabilities = [\"{can}\"]\n}}");
+            assert!(addition.contains(&expected), "{addition}");
+        }
+        assert_eq!(static_role_addition(&[]).unwrap(), "");
+        assert!(static_role_addition(&[role("*")]).is_err());
     }
 }

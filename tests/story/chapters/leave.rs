@@ -116,6 +116,21 @@ async fn no_way_back(house: &House, cast: &mut Cast) -> Result<()> {
     cast.lena.fails("whoami", 1, "deactivated")
 }
 
+/// What a task waits for is shown; that it may wait takes somebody else.
+fn waits_by_two(ada: &Person) -> Result<()> {
+    let tasks = ada.reads("rotation list --state open")?;
+    let task = tasks[0]["id"].as_str().unwrap_or_default().to_owned();
+    let shown = ada.does(&format!("rotation show {task}"))?;
+    ensure!(shown.contains("waits: ") && shown.contains("open, required"), "{shown}");
+    let asked = ada.does(&format!("rotation waive {task} --reason later --until 2099-01-01"));
+    ensure!(asked.is_err(), "a year at most");
+    let until = tasks[0]["due_at"].as_str().unwrap_or_default();
+    let asked = ada.does(&format!("rotation waive {task} --reason later --until {until}"))?;
+    ensure!(asked.contains("not confirmed yet"), "{asked}");
+    ada.fails(&format!("rotation confirm {task}"), 1, "two people")?;
+    ada.does(&format!("rotation unwaive {task} --reason sooner")).map(drop)
+}
+
 /// An equal value closes nothing; a different one does, once it is delivered wherever it is declared.
 async fn rotate(house: &House, cast: &Cast) -> Result<()> {
     let (ada, dana) = (&cast.ada, &cast.dana);
@@ -126,6 +141,7 @@ async fn rotate(house: &House, cast: &Cast) -> Result<()> {
     for at in KNOWN {
         ensure!(listed.contains(at), "{at} is listed: {listed}");
     }
+    waits_by_two(ada)?;
     let said = dana.sets(KNOWN[2], "hers")?.done()?;
     ensure!(said.contains("equal to the one before"), "{said}");
     ensure!(open(ada)? == 4, "an equal value closes nothing");
