@@ -106,6 +106,8 @@ impl Stage {
             house.log.clone(),
             house.catalog.clone(),
             Arc::clone(&house.services) as _,
+            house.ambient.clone(),
+            house.outbox(),
         );
         let lena = house.person("Lena", &["engineering"]).await;
         let omar = house.person("Omar", &["leads"]).await;
