@@ -32,6 +32,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
             "scim::abuse_15_a_connection_takes_no_last_administrator",
             last_administrator,
         ),
+        on_each_database(peers, "scim::abuse_15_a_mass_removal_is_held", mass_removal),
         on_each_database(peers, "scim::abuse_27_a_token_is_good_for_one_connection", one_connection),
     ]
     .into_iter()
@@ -257,6 +258,32 @@ async fn last_administrator(given: Given) -> Result<()> {
     ensure!(wire.status("ada").await? == "active");
     wire.house.get(&wire.ada, "/api/v1/scim-connections").await?.done()?;
     wire.is_told("removal.refused").await?;
+    wire.house.close().await
+}
+
+/// Beyond its limit each is suspended with the answer, and only what cannot be undone waits.
+async fn mass_removal(given: Given) -> Result<()> {
+    let limit = json!({ "removals_number": 1, "removals_share": 0 });
+    let wire = Wire::open_with(&given, limit).await?;
+    let mut paths = Vec::new();
+    for name in ["dana", "omar", "lena"] {
+        paths.push(format!("/Users/{}", wire.person(name).await?));
+    }
+    let omar = wire.house.sign_in("omar", &[]).await?;
+    for path in &paths {
+        let said = json!([{ "op": "replace", "value": { "active": false } }]);
+        let answer = wire.patch(path, said).await?.done()?;
+        ensure!(answer["active"] == false, "{answer}");
+    }
+    let statuses = [wire.status("dana").await?, wire.status("omar").await?, wire.status("lena").await?];
+    ensure!(statuses == ["deactivated", "suspended", "suspended"], "{statuses:?}");
+    wire.house.get(&omar, "/api/v1/whoami").await?.is_problem(403, "person-suspended")?;
+    wire.is_told("removal.held").await?;
+    // Who was held by mistake is taken back by whoever said it.
+    let said = json!([{ "op": "replace", "value": { "active": true } }]);
+    let answer = wire.patch(&paths[1], said).await?.done()?;
+    ensure!(answer["active"] == true && wire.status("omar").await? == "active", "{answer}");
+    wire.house.get(&omar, "/api/v1/whoami").await?.done()?;
     wire.house.close().await
 }
 
