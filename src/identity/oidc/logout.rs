@@ -145,13 +145,11 @@ impl Identity {
         match self.log.perform(unit).await {
             // Nobody came from it, or they have left: there is nothing to record but that it was taken.
             Err(problem) if problem.is(ProblemKind::NotFound) => {
-                let taken = taken(&name, &said, self.ambient.now());
-                self.database.write_unrecorded("logout_tokens", taken).await.map_err(
-                    |error| match error {
-                        StoreError::Duplicate => again(),
-                        other => other.into(),
-                    },
-                )?;
+                let once = taken(&name, &said, self.ambient.now());
+                self.database.write_unrecorded("logout_tokens", once).await.map_err(|error| match error {
+                    StoreError::Duplicate => again(),
+                    other => other.into(),
+                })?;
                 Ok(0)
             }
             Err(problem) if problem.is(ProblemKind::AlreadyExists) => Err(again()),

@@ -21,10 +21,10 @@ fn token(liar: &Liar, claims: &Value) -> String {
     liar.signed(&json!({ "alg": "EdDSA", "kid": "k1", "typ": "logout+jwt" }), claims)
 }
 
-async fn signed_in(bench: &Bench, liar: &Liar, name: &str, sid: &str) -> NewSession {
+async fn signed_in(bench: &Bench, liar: &Liar, name: &str, session: &str) -> NewSession {
     let mut said = assertion(name, &[]);
     said.issuer.clone_from(&liar.issuer);
-    said.sid = Some(sid.to_owned());
+    said.sid = Some(session.to_owned());
     bench.identity.take_in(said, arrival()).await.unwrap()
 }
 
