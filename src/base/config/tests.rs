@@ -1,5 +1,7 @@
 use super::*;
 
+use serde_json::json;
+
 const SAMPLE: &str = include_str!("../../../deploy/port-control.toml");
 
 const SMALL: &str = r#"public_url = "http://127.0.0.1:8080"
@@ -116,9 +118,14 @@ fn invariant_7_the_manifest_has_no_cluster_role() {
             objects.iter().find(|it| it["kind"] == "Role" && it["metadata"]["namespace"] == namespace);
         found.unwrap()["rules"].as_array().unwrap().clone()
     };
-    assert_eq!(role("supa").len(), 1, "one rule on Secrets and nothing beyond it");
+    let supa: Vec<_> =
+        role("supa").iter().map(|rule| (rule["resources"].clone(), rule["verbs"].clone())).collect();
+    let on_secrets = ["get", "list", "watch", "create", "update", "delete"];
+    let expected =
+        [(json!(["secrets"]), json!(on_secrets)), (json!(["localsubjectaccessreviews"]), json!(["create"]))];
+    assert_eq!(supa, expected, "a rule on Secrets, one for asking who can read them, and nothing beyond");
     let own = role("port-control");
-    assert!(own.iter().all(|rule| rule["resources"] == serde_json::json!(["configmaps"])), "{own:?}");
+    assert!(own.iter().all(|rule| rule["resources"] == json!(["configmaps"])), "{own:?}");
     let config = parse(
         objects.iter().find(|it| it["kind"] == "ConfigMap").unwrap()["data"]["port-control.toml"]
             .as_str()
