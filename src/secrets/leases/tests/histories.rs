@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How many histories are played, and how long each is.
-const HISTORIES: u64 = 40;
+const HISTORIES: u64 = 24;
 const STEPS: usize = 16;
 
 const OPEN: &str = "SELECT CAST(count(*) AS BIGINT) FROM intents WHERE state IN ('open', 'unknown')";
