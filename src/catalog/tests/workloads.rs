@@ -55,7 +55,7 @@ fn abuse_25_a_name_alone_is_refused() {
     );
     refused(
         &workload("gitlab", "project_path: supa/reports, ref: main"),
-        &["'project_id' is not pinned", "'namespace_id' is not pinned"],
+        &["'namespace_id' is not pinned", "'project_id' is not pinned"],
     );
 }
 
