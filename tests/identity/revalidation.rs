@@ -142,7 +142,7 @@ async fn known_afterwards(given: Given) -> Result<()> {
     let at = rows["at"].as_str().unwrap_or_default().to_owned();
     let log = house.web.get(&aya, &format!("/audit/v1/access?at={at}")).await?.done()?;
     let hers = |it: &serde_json::Value| -> Vec<serde_json::Value> {
-        it["items"].as_array().into_iter().flatten().filter(|it| it["person"] == me).cloned().collect()
+        it["items"].as_array().into_iter().flatten().filter(|it| it["principal"] == me).cloned().collect()
     };
     ensure!(hers(&rows) == hers(&log), "{rows:#} {log:#}");
     let by_confirmation = |it: &serde_json::Value| it["scope"] == "confirmed" && it["signed_in"] == true;
