@@ -74,10 +74,7 @@ impl<'l> Rest<'l> {
         let end = self.0.iter().position(|byte| *byte == b',')?;
         let (digits, rest) = self.0.split_at(end);
         self.0 = rest;
-        let of_one_spelling = match digits {
-            [b'0'] | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..] => true,
-            _ => false,
-        };
+        let of_one_spelling = matches!(digits, [b'0'] | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..]);
         let text = std::str::from_utf8(digits).ok().filter(|_| of_one_spelling)?;
         text.parse().ok()
     }

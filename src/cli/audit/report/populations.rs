@@ -115,12 +115,15 @@ impl Said {
 /// A leaver while her entries are read.
 struct Leaver {
     entry: Vec<String>,
+    /// When it was heard of that she leaves: earlier, where her removal was held.
+    heard: Timestamp,
     person: String,
     since: Timestamp,
     by: String,
     reason: String,
     sessions: String,
     last_dead: Timestamp,
+    leases: u32,
     grants: u32,
     requests: u32,
     tasks_opened: u32,
@@ -140,6 +143,8 @@ struct Asked {
 pub(super) struct Populations {
     joiners: Table,
     movers: Table,
+    /// Since when removals are held, by person.
+    held: BTreeMap<String, Timestamp>,
     leavers: BTreeMap<String, Leaver>,
     gone: Vec<Leaver>,
     grants: Table,
@@ -173,6 +178,7 @@ const CHANGES: &[&str] = &[
     "log.archived",
     "log.forwarding-set",
     "key.rotated",
+    "key.rewrapped",
 ];
 
 impl Populations {
@@ -191,6 +197,7 @@ impl Populations {
                 "Changes of the groups of people, as their identity provider said them.",
                 &["entry", "time", "person", "provider", "added", "removed"],
             ),
+            held: BTreeMap::new(),
             leavers: BTreeMap::new(),
             gone: Vec::new(),
             grants: Table::new(
@@ -255,6 +262,10 @@ impl Populations {
                 it.said("added"),
                 it.said("removed"),
             ])),
+            "person.suspended" if !it.said("held").is_empty() => {
+                self.held.insert(it.field("subject"), it.time);
+            }
+            "person.resumed" | "removal.rejected" => drop(self.held.remove(&it.field("subject"))),
             "person.deactivated" => self.left(it),
             "secret.revealed" | "secret.run" => {
                 let key = (it.said("at"), it.action.clone(), it.field("actor"));
@@ -274,12 +285,14 @@ impl Populations {
         let person = it.field("subject");
         let leaver = Leaver {
             entry: it.head(),
+            heard: self.held.remove(&person).unwrap_or(it.time),
             person: person.clone(),
             since: it.time,
             by: it.field("actor"),
             reason: it.field("reason"),
             sessions: it.said("sessions_ended"),
             last_dead: it.time,
+            leases: 0,
             grants: 0,
             requests: 0,
             tasks_opened: 0,
@@ -293,7 +306,8 @@ impl Populations {
     fn of_leavers(&mut self, it: &Said) {
         let Some(leaver) = self.leavers.get_mut(&it.field("subject")) else { return };
         match it.action.as_str() {
-            "session.ended" | "lease.revoked" => leaver.last_dead = it.time,
+            "session.ended" => leaver.last_dead = it.time,
+            "lease.ended" => (leaver.last_dead, leaver.leases) = (it.time, leaver.leases + 1),
             "grant.ended" => (leaver.last_dead, leaver.grants) = (it.time, leaver.grants + 1),
             "request.withdrawn" => leaver.requests += 1,
             "rotation.opened" | "rotation.cause-added" => leaver.tasks_opened += 1,
@@ -372,7 +386,8 @@ impl Populations {
             "leavers.csv",
             "Leavers",
             "People who were deactivated. From that entry's commit on nothing of theirs works; last_credential_dead is \
-             when the last session or grant was also taken off the books. Rotation tasks are the values that they \
+             when the last session, grant or lease was also taken off the books. heard_of is earlier than the entry where the \
+             removal was held: she was suspended from then on. Rotation tasks are the values that they \
              knew; without a time of closing, some were not changed by the end of the period.",
             &[
                 "entry",
@@ -380,11 +395,13 @@ impl Populations {
                 "person",
                 "by",
                 "reason",
+                "heard_of",
                 "sessions_ended",
+                "leases_ended",
                 "grants_ended",
                 "requests_withdrawn",
                 "last_credential_dead",
-                "seconds_to_last_credential_dead",
+                "seconds_from_heard_of_to_last_credential_dead",
                 "rotation_tasks",
                 "rotation_tasks_closed",
                 "closed",
@@ -421,11 +438,13 @@ impl Leaver {
             self.person,
             self.by,
             self.reason,
+            self.heard.to_string(),
             self.sessions,
+            self.leases.to_string(),
             self.grants.to_string(),
             self.requests.to_string(),
             self.last_dead.to_string(),
-            self.last_dead.since(self.since).as_secs_f64().to_string(),
+            self.last_dead.since(self.heard).as_secs_f64().to_string(),
             self.tasks_opened.to_string(),
             self.tasks_closed.to_string(),
             self.closed.map(|it| it.to_string()).unwrap_or_default(),
