@@ -30,3 +30,55 @@ async fn show(State(app): State<Arc<App>>, visitor: Visitor, Path(person): Path<
 pub fn route() -> Router<Arc<App>> {
     Router::new().route("/leavers/{person}", get(show))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{
+        leavers::{DelayView, HeldThingView, LeaverLine, LeftView},
+        requests::PersonView,
+    };
+
+    fn page(closed_at: Option<String>) -> String {
+        let evil = || "\"><script>alert(1)</script>".to_owned();
+        let line = LeaverLine {
+            person: PersonView { id: "per_1".into(), display_name: evil() },
+            since: "yesterday".into(),
+            outcome: closed_at.as_ref().map(|_| "by-hand".to_owned()),
+            closed_by: closed_at.as_ref().map(|_| "per_2".to_owned()),
+            closed_because: closed_at.as_ref().map(|_| evil()),
+            closed_at,
+            left: LeftView { sessions: 0, requests: 0, grants: 0, leases: 1, rotation_tasks: 0 },
+        };
+        let delay = DelayView {
+            step: "revoke-lease".into(),
+            thing: "lea_1".into(),
+            attempts: 3,
+            since: "an hour ago".into(),
+            last_at: "now".into(),
+            last_error: evil(),
+        };
+        let held = HeldThingView {
+            kind: "lease".into(),
+            id: "lea_1".into(),
+            what: evil(),
+            began_at: "last week".into(),
+            ended_at: None,
+            because: None,
+        };
+        let leaver =
+            LeaverView { line, steps: Vec::new(), tasks: Vec::new(), held: vec![held], delays: vec![delay] };
+        Page { leaver }.render().unwrap()
+    }
+
+    #[test]
+    fn abuse_39_a_leaver_s_page_shows_text_as_text_and_looks_again_until_she_is_closed() {
+        let open = page(None);
+        assert!(!open.contains("<script") && open.contains("alert(1)"));
+        assert!(open.contains("http-equiv=\"refresh\"") && open.contains("waits for its engine"));
+        assert!(open.contains("revoke-lease") && open.contains("an hour ago"));
+        let closed = page(Some("today".to_owned()));
+        assert!(!closed.contains("<script") && !closed.contains("http-equiv=\"refresh\""));
+        assert!(closed.contains("Closed by hand at today by per_2"));
+    }
+}
