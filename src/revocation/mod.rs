@@ -122,6 +122,7 @@ impl Revocation {
     /// The first problem of a step, once everything else is done; what was taken stays taken.
     pub async fn look(&self) -> Result<usize> {
         let mut taken = 0;
+        let mut first_problem = None;
         if !leaver::any(&self.database).await? {
             return Ok(taken);
         }
@@ -134,10 +135,9 @@ impl Revocation {
                 }
             }
             taken += round.taken;
-            match round.problem {
-                Some(problem) if round.taken == 0 => return Err(problem),
-                _ if round.taken == 0 => return Ok(taken),
-                _ => {}
+            first_problem = first_problem.or(round.problem);
+            if round.taken == 0 {
+                return first_problem.map_or(Ok(taken), Err);
             }
         }
     }

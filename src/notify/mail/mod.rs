@@ -110,12 +110,25 @@ fn said_by(error: &lettre::transport::smtp::Error) -> String {
     }
     let what = if error.is_timeout() {
         "it did not answer in time"
-    } else if error.is_tls() {
+    } else if error.is_tls() || is_of_tls(error) {
         "no safe connection could be made"
     } else {
         "it cannot be reached, or does not speak SMTP"
     };
     what.to_owned()
+}
+
+/// Whether anything that led to it was a certificate or a handshake.
+fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(it) = cause {
+        let within = it.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if it.is::<rustls::Error>() || within.is_some_and(|it| it.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = it.source();
+    }
+    false
 }
 
 fn tls(config: &MailConfig) -> Result<TlsParameters> {
