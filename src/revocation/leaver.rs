@@ -158,11 +158,13 @@ fn select(declared: &Snapshot, rest: &str) -> Query {
     Query::composed(format!("{SELECT}{rest}"), vec![Lenient::of(declared).not_requiring.into()])
 }
 
-/// Whether anyone has left at all, or has left and come back without that being noted.
+/// Whether there may be anything to do: somebody has left, has come back without that being noted, or a
+/// rotation task is open.
 pub(super) async fn any(database: &Database) -> Result<bool> {
     let found: Option<(String,)> = database
         .fetch_optional(sql("SELECT id FROM people WHERE status = 'deactivated' \
-             UNION ALL SELECT person FROM leavers WHERE closed_at IS NULL LIMIT 1"))
+             UNION ALL SELECT person FROM leavers WHERE closed_at IS NULL \
+             UNION ALL SELECT id FROM rotation_tasks WHERE state = 'open' LIMIT 1"))
         .await?;
     Ok(found.is_some())
 }
