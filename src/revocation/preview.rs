@@ -1,5 +1,6 @@
 //! What would end if somebody left: nothing is changed, nothing is noted.
 
+use super::rotation::Lenient;
 use crate::{
     access::{Power, powers_of, stored, stored_environment},
     base::{Result, SecretRef, Timestamp, ids::PersonId},
@@ -65,20 +66,25 @@ pub(super) async fn of(
         grants: counts.grants,
         leases: counts.leases,
         powers: powers_of(database, declared, person, now).await?,
-        secrets: known_in_use(database, person).await?,
+        secrets: known_in_use(database, declared, person).await?,
     })
 }
 
-/// The secrets that have a value in use which `person` knows.
-pub(super) async fn known_in_use(database: &Database, person: PersonId) -> Result<Vec<SecretRef>> {
+/// The secrets that have a value in use which `person` knows, but for what trust scopes say to ignore.
+pub(super) async fn known_in_use(
+    database: &Database,
+    declared: &Snapshot,
+    person: PersonId,
+) -> Result<Vec<SecretRef>> {
     let rows: Vec<KnownRow> = database
         .fetch_all(
             sql("SELECT DISTINCT s.application, s.environment, s.team, s.name FROM exposures e \
                  JOIN versions v ON v.fingerprint = e.fingerprint JOIN secrets s ON s.id = v.secret \
-                 WHERE e.principal = $1 AND ((v.number = s.current_number AND v.state = 'live') OR EXISTS \
+                 WHERE e.principal = $1 AND (e.scope IS NULL OR $2 NOT LIKE '%,' || e.scope || ',%') AND ((v.number = s.current_number AND v.state = 'live') OR EXISTS \
                      (SELECT 1 FROM delivered_versions d WHERE d.secret = s.id AND d.version = v.id)) \
                  ORDER BY s.application, s.environment, s.team, s.name")
-            .bind(person),
+            .bind(person)
+            .bind(Lenient::of(declared).ignoring),
         )
         .await?;
     rows.iter()

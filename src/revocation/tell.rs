@@ -22,7 +22,7 @@ impl Messages {
     pub(super) async fn of(revocation: &Revocation, declared: &Snapshot, person: PersonId) -> Result<Self> {
         let mut messages = Vec::new();
         let mut work: BTreeMap<&Name, Vec<String>> = BTreeMap::new();
-        for secret in known_in_use(&revocation.database, person).await? {
+        for secret in known_in_use(&revocation.database, declared, person).await? {
             if let Some(team) = declared.team_of(&secret.environment.application) {
                 work.entry(team).or_default().push(secret.to_string());
             }

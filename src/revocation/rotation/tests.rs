@@ -255,6 +255,7 @@ async fn a_scope_says_whether_exposure_requires_suggests_or_ignores_rotation() {
     scope_of(&stage, Some("production-run")).await;
     stage.leave(stage.lena).await;
     assert!(stage.open().await.is_empty(), "what is ignored opens nothing");
+    assert_eq!(stage.sent("leaver.opened").await, 0, "and nobody is told of work");
     assert!(stage.left().await.closed_at.is_some() && stage.left().await.left.total() == 0);
     // Known by a second exposure that only suggests.
     scope_of(&stage, Some("production-access")).await;
