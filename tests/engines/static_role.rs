@@ -167,7 +167,7 @@ async fn leaves(house: &House) -> Result<String> {
     wait_for("the secret has the role's password", BOUND, async || reveal(&house.dana).await).await?;
     let known = reveal(&lena(house).await?).await.context("Lena sees it")?;
     ensure!(works(&known).await?, "what she knows works");
-    house.stands("reports-env", "in-sync").await?;
+    house.stands("reports-env", "delivered").await?;
     house.dana.act_on_person(LENA, PersonAct::Deactivate, "left on Friday").await?;
     let through = async || house.dana.leaver(LENA).await.ok()?.line.closed_at;
     wait_for("nothing is left of Lena", BOUND, through).await?;
