@@ -435,8 +435,12 @@ impl Unit for Forget {
     under_permit!(());
 
     async fn run(&self, work: &mut Work<'_>) -> Result<()> {
-        work.execute(sql("DELETE FROM delivery_states WHERE delivery = $1").bind(&self.about.delivery))
-            .await?;
+        for query in [
+            sql("DELETE FROM delivery_states WHERE delivery = $1"),
+            sql("DELETE FROM delivery_readers WHERE delivery = $1"),
+        ] {
+            work.execute(query.bind(&self.about.delivery)).await?;
+        }
         work.record(self.about.draft("delivery.ended"));
         Ok(())
     }

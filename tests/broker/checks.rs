@@ -38,14 +38,14 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
 }
 
 /// What is said of the cluster, which is declared.
-async fn found(given: &Given) -> Result<Vec<CheckFinding>> {
+pub(super) async fn found(given: &Given) -> Result<Vec<CheckFinding>> {
     let checked = check(settings(given).config(1)?).await;
     let cluster = checked.into_iter().find(|it| it.dependency == "cluster main");
     Ok(cluster.context("nothing is said of the cluster")?.findings)
 }
 
 /// Something is found at this level that says all of this.
-fn says(findings: &[CheckFinding], level: CheckLevel, words: &[&str]) -> Result<()> {
+pub(super) fn says(findings: &[CheckFinding], level: CheckLevel, words: &[&str]) -> Result<()> {
     let fits = |it: &&CheckFinding| {
         let text = format!("{} {}", it.message, it.remedy.as_deref().unwrap_or_default());
         it.level == level && words.iter().all(|word| text.contains(word))

@@ -5,6 +5,7 @@ mod checks;
 mod follows;
 mod front;
 mod outages;
+mod readers;
 mod refuses;
 mod replicas;
 mod wire;
@@ -37,6 +38,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
                 abuse::trials(peers),
                 follows::trials(peers),
                 outages::trials(peers),
+                readers::trials(peers),
                 refuses::trials(peers),
                 replicas::trials(peers),
             ]

@@ -3,8 +3,10 @@
 mod abuse;
 mod access;
 mod exports;
+mod exposures;
 pub mod house;
 mod idempotency;
+mod movers;
 mod openapi;
 mod outages;
 mod permits;
@@ -28,7 +30,9 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         abuse::trials(peers),
         access::trials(peers),
         exports::trials(peers),
+        exposures::trials(peers),
         idempotency::trials(peers),
+        movers::trials(peers),
         openapi::trials(peers),
         outages::trials(peers),
         permits::trials(peers),

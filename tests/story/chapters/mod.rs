@@ -7,6 +7,7 @@ mod declare;
 mod deliver;
 mod join;
 mod keep;
+mod know;
 mod leave;
 mod prove;
 mod report;
@@ -47,6 +48,8 @@ pub async fn the_main_job(house: &House) -> Result<()> {
     data::copies_shares_and_places(house, &cast).await?;
     house.check(log).await?;
     ask::for_production(house, &mut cast).await?;
+    house.check(log).await?;
+    know::what_and_who(house, &cast).await?;
     house.check(log).await?;
     deliver::follow_and_put_back(house, &cast).await?;
     house.check(log).await?;
