@@ -272,8 +272,9 @@ async fn until_it_is_given_back(given: Given) -> Result<()> {
     let renewed = site.house.dana.renew_lease(&lent.lease.id, "9h").await?;
     let (longest, now) = (Duration::from_hours(2), life(&renewed)?);
     ensure!(now > longest - Duration::from_mins(1) && now <= longest, "{renewed:?}");
-    let over = site.house.dana.revoke_lease(&lent.lease.id).await?;
-    ensure!(over.state == "ended" && over.because.as_deref() == Some("given-back"), "{over:?}");
+    site.house.dana.revoke_lease(&lent.lease.id).await?;
+    // An engine on a busy machine may take longer than whoever gives it back waits.
+    site.stands(&lent.lease, "ended", "given-back").await?;
     ensure!(!site.signs_in(&lent).await?, "it works still");
     for action in ["issuing", "issued", "renewing", "renewed", "ending", "ended"] {
         let entries = site.house.entries(&format!("lease.{action}")).await?;
@@ -398,8 +399,8 @@ async fn while_a_command_runs(given: Given) -> Result<()> {
     let ran = tokio::task::spawn_blocking(move || portctl.run(&words)).await??;
     ensure!(ran.code == 7, "{} {}", ran.code, ran.err);
     let all = site.house.dana.leases(None, true).await?;
-    ensure!(all.len() == 1 && all[0].state == "ended", "{all:?}");
-    ensure!(all[0].because.as_deref() == Some("given-back"), "{all:?}");
+    ensure!(all.len() == 1, "{all:?}");
+    site.stands(&all[0], "ended", "given-back").await?;
     let out = String::from_utf8(ran.out)?;
     let (user, password) = out.split_once(' ').context("no credentials")?;
     let part = |name: &str, value: &str| port_control::client::Credential {
