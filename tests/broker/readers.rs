@@ -136,9 +136,8 @@ async fn readers_know(given: Given) -> Result<()> {
 
 /// The list names who could read it and how, the log has an entry for each, and nothing is unknown.
 async fn is_told(house: &House, omar: PersonId) -> Result<()> {
-    let found =
-        house.dana.exposures_of_secret(&"reports/sandbox/PASSWORD".parse().map_err(anyhow::Error::msg)?);
-    let found = found.await?;
+    let at = "reports/sandbox/PASSWORD".parse().map_err(anyhow::Error::msg)?;
+    let found = house.dana.exposures_of_secret(&at).await?;
     let his = found.items.iter().find(|it| it.principal == omar.to_string()).context("not listed")?;
     ensure!(his.how == "delivery" && his.is_current && his.deliveries == ["reports"], "{his:?}");
     let entries = house.entries("secret.readable").await?;
