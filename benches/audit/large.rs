@@ -203,7 +203,9 @@ impl Large {
         copy(&mut on, copies).await?;
         let mut edge = Edge::empty();
         for _ in 0..copies {
-            hashes.iter().for_each(|hash| edge.push(*hash));
+            for hash in &hashes {
+                edge.push(*hash);
+            }
         }
         let signer = LogSigner::from_seed(&[1; 32]);
         let key = VerifierKey::new(ORIGIN, signer.public_key()).map_err(anyhow::Error::msg)?;

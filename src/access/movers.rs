@@ -176,16 +176,16 @@ impl Movers {
                 Some(it) => moves.push(self.follow(it, !everybody)),
             }
         }
-        let mut moved = 0;
+        let mut followed = 0;
         for outcome in join_all(moves).await {
             match outcome {
-                Ok(()) => moved += 1,
+                Ok(()) => followed += 1,
                 Err(problem) if is_overtaken(&problem) => {}
                 Err(problem) => return Err(problem),
             }
         }
         self.note_looked(declared, &same, now).await?;
-        Ok(moved)
+        Ok(followed)
     }
 
     /// What is to be done about her; nothing where she is where she was.

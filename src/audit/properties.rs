@@ -14,7 +14,9 @@ use crate::keys::LogSigner;
 /// A tree, by the definition.
 fn root(leaves: &[Hash]) -> Hash {
     let mut tree = Recount::default();
-    leaves.iter().for_each(|leaf| tree.push(*leaf));
+    for leaf in leaves {
+        tree.push(*leaf);
+    }
     tree.root()
 }
 
@@ -52,7 +54,9 @@ proptest! {
     #[test]
     fn the_tree_that_appends_and_the_one_that_verifies_are_one(count in 0usize..700) {
         let (mut edge, leaves) = (Edge::empty(), leaves(count));
-        leaves.iter().for_each(|leaf| edge.push(*leaf));
+        for leaf in &leaves {
+            edge.push(*leaf);
+        }
         prop_assert_eq!(edge.root(), root(&leaves));
         let stored = Edge::from_stored(edge.size(), &edge.to_bytes());
         prop_assert_eq!(stored.as_ref(), Some(&edge));

@@ -255,7 +255,6 @@ pub mod optional_span {
     use serde::de::Error as _;
 
     /// Writes `1h30m`.
-    #[expect(clippy::ref_option, reason = "serde's signature")]
     pub fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match span {
             Some(span) => serializer.serialize_str(&format_duration(*span)),

@@ -64,9 +64,9 @@ impl Command {
             Self::Create { at, length } => {
                 let lent = client.create_lease(&at, length.as_deref()).await?;
                 if context.output.is_json() {
-                    write_json(&lent)?
+                    write_json(&lent)?;
                 } else {
-                    write_variables(&at.role, &lent)?
+                    write_variables(&at.role, &lent)?;
                 }
                 let id = printable(&lent.lease.id);
                 note(&format!(

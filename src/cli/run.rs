@@ -27,7 +27,7 @@ pub struct Command {
     lease: Vec<Name>,
     /// The command and its arguments, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
+    program: Vec<OsString>,
 }
 
 impl Command {
@@ -35,7 +35,7 @@ impl Command {
         let at = self.at.resolve(context).await?;
         let client = context.client()?;
         let values = client.run_values(&at).await?;
-        let Some((program, arguments)) = self.command.split_first() else {
+        let Some((program, arguments)) = self.program.split_first() else {
             return Err(Problem::invalid("no command is named").remedy("portctl run -- COMMAND"));
         };
         let mut process = Process::new(program);

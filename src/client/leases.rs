@@ -65,7 +65,7 @@ struct Wire {
 impl<'de> Deserialize<'de> for Credential {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(from)?;
-        Ok(Self { value: decoded(&wire.encoding, wire.value).map_err(D::Error::custom)?, name: wire.name })
+        Ok(Self { value: decoded(&wire.encoding, &wire.value).map_err(D::Error::custom)?, name: wire.name })
     }
 }
 

@@ -79,7 +79,7 @@ struct Wire {
 pub(super) struct Zeroized(Zeroizing<String>);
 
 /// The value that a text of this encoding means.
-pub(super) fn decoded(encoding: &str, text: Zeroized) -> Result<SecretValue, &'static str> {
+pub(super) fn decoded(encoding: &str, text: &Zeroized) -> Result<SecretValue, &'static str> {
     match encoding {
         "utf8" => Ok(SecretValue::new(text.0.as_bytes().to_vec())),
         "base64" => BASE64.decode(text.0.as_bytes()).map(SecretValue::new).map_err(|_| "not base64"),
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for Zeroized {
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(from)?;
-        let value = decoded(&wire.encoding, wire.value).map_err(D::Error::custom)?;
+        let value = decoded(&wire.encoding, &wire.value).map_err(D::Error::custom)?;
         Ok(Self { name: wire.name, version: wire.version, value })
     }
 }

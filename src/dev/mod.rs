@@ -49,7 +49,7 @@ pub async fn run(options: Options) -> Result<()> {
     let lines = Lines::new();
     let house = House::open(&folder, options.listen, ambient.clone(), stop.clone()).await?;
     let told = if house.is_new() {
-        play(&house, &lines, ambient).await
+        Box::pin(play(&house, &lines, ambient)).await
     } else {
         Lines::played_before();
         Ok(())

@@ -31,7 +31,7 @@ use crate::{
 /// How long after a confirmation a provider is asked again, at most: before what policy allows is over.
 pub(super) const ASKED_EVERY: Duration = Duration::from_mins(4);
 /// By how much that is spread, so that not everybody who came at nine is asked about at once.
-const SPREAD: Duration = Duration::from_secs(60);
+const SPREAD: Duration = Duration::from_mins(1);
 /// When a provider is asked again that did not answer.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How long asking may take; after that, whoever asked is thought dead.
@@ -222,7 +222,7 @@ impl Identity {
 
     fn until_asked_again(&self) -> Duration {
         let chance = f64::from(u16::from_be_bytes(self.ambient.bytes::<2>())) / f64::from(u16::MAX);
-        ASKED_EVERY - SPREAD.mul_f64(chance)
+        ASKED_EVERY.saturating_sub(SPREAD.mul_f64(chance))
     }
 
     async fn refused_by_provider(&self, origin: SessionId) -> Result<()> {

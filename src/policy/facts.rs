@@ -10,7 +10,6 @@ use crate::base::{
 
 /// Everything that is known of whoever acts.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "it lives for one decision, and nearly all are a person's")]
 pub enum Facts {
     /// A human.
     Person(PersonFacts),

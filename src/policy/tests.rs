@@ -343,7 +343,7 @@ fn cases() -> Vec<Case> {
         case(
             "confirmed longer ago",
             with(person(&["it"]), |it| {
-                it.authentication.confirmed_at = now().before(Duration::from_secs(301))
+                it.authentication.confirmed_at = now().before(Duration::from_secs(301));
             }),
             A::SeeRotation,
             Resource::Rotation,

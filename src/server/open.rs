@@ -81,6 +81,10 @@ impl Server {
     /// # Errors
     /// `invalid-configuration`; `database-unavailable`; a database that was made by `dev`, that is not
     /// migrated, whose log is altered or whose master key is another.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one room after another; apart, each would be handed all the others"
+    )]
     pub async fn open(config: Config, opening: Opening) -> Result<Self> {
         let (database, ambient) = open_database(&config, opening).await?;
         let keys = open_keys(&config, &database, &ambient).await?;

@@ -39,7 +39,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
 
 /// What is said of the cluster, which is declared.
 pub(super) async fn found(given: &Given) -> Result<Vec<CheckFinding>> {
-    let checked = check(settings(given).config(1)?).await;
+    let checked = Box::pin(check(settings(given).config(1)?)).await;
     let cluster = checked.into_iter().find(|it| it.dependency == "cluster main");
     Ok(cluster.context("nothing is said of the cluster")?.findings)
 }

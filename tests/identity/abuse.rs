@@ -58,7 +58,7 @@ async fn abuse_01(given: Given) -> Result<()> {
     let (_, page) = house.visitor("dana").await?;
     ensure!(page.status == 200, "{}", page.body);
     let mut mallory = Person::new("Mallory", &[]);
-    mallory.email = "dana@example.com".to_owned();
+    "dana@example.com".clone_into(&mut mallory.email);
     mallory.claims.insert("email_verified".to_owned(), json!(false));
     house.realm.put_person(&mallory).await?;
     house.visitor("mallory").await?;
@@ -113,7 +113,7 @@ async fn abuse_02_and_07(given: Given) -> Result<()> {
     let two = Two::open(&given).await?;
     two.sign_in("dev", "ada").await?;
     let mut mallory = Person::new("Mallory", &["it"]);
-    mallory.email = "ada@example.com".to_owned();
+    "ada@example.com".clone_into(&mut mallory.email);
     two.partner.put_person(&mallory).await?;
     let (_, page) = two.sign_in("partner", "mallory").await?;
     ensure!(page.status == 200, "{}", page.body);
@@ -131,7 +131,7 @@ async fn abuse_02_and_07(given: Given) -> Result<()> {
 async fn abuse_03(given: Given) -> Result<()> {
     let house = House::open(given).await?;
     let mut mallory = Person::new("Mallory", &[]);
-    mallory.email = "lena@example.com".to_owned();
+    "lena@example.com".clone_into(&mut mallory.email);
     house.realm.put_person(&mallory).await?;
     house.visitor("mallory").await?;
     let (_, page) = house.visitor("lena").await?;
@@ -151,7 +151,7 @@ async fn abuse_03(given: Given) -> Result<()> {
 
 /// Two people for whom a mapped claim is absent are two, and neither is anybody else.
 async fn abuse_04(given: Given) -> Result<()> {
-    let house = House::with(given, |it| it.name_claim = "employee_name".to_owned()).await?;
+    let house = House::with(given, |it| "employee_name".clone_into(&mut it.name_claim)).await?;
     for name in ["one", "two"] {
         let mut person = Person::new(name, &[]);
         for claim in ["name", "email", "preferred_username"] {

@@ -90,7 +90,7 @@ fn config(issuer: &str) -> ProviderConfig {
 async fn checked(house: &House, provider: ProviderConfig) -> Result<Checked> {
     let mut config = (*house.app.config).clone();
     config.providers = vec![provider];
-    let found = check(config).await;
+    let found = Box::pin(check(config)).await;
     found.into_iter().find(|it| it.dependency == "provider dev").context("it says nothing of the provider")
 }
 

@@ -247,6 +247,10 @@ async fn by_code(changes: &mut Changes<'_>) -> Result<()> {
     Ok(())
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of everything that changes something, and what is asked of it"
+)]
 async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     let house = House::open(&given).await?;
     let (ada, dana, omar) =

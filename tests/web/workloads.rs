@@ -278,7 +278,7 @@ async fn portctl_in_a_job(given: Given) -> Result<()> {
     let got = said(&portctl(folder.path(), by_variable, &["secret", "get", secret]).await?);
     ensure!(got.0 == Some(3) && got.2.contains("event_name") && got.1.is_empty(), "{got:?}");
     let mut refused = github();
-    refused[2].1 = "another".to_owned();
+    "another".clone_into(&mut refused[2].1);
     let got = said(&portctl(folder.path(), refused, &["whoami"]).await?);
     ensure!(got.0 == Some(3) && got.2.contains("id-token: write"), "{got:?}");
 

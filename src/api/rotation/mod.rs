@@ -40,7 +40,7 @@ pub struct PlaceView {
 
 impl From<&Place> for PlaceView {
     fn from(place: &Place) -> Self {
-        let way = place.rotation.as_ref().and_then(|it| it.way());
+        let way = place.rotation.as_ref().and_then(crate::catalog::Rotation::way);
         Self {
             secret: place.secret.to_string(),
             team: place.team.as_ref().map(ToString::to_string),

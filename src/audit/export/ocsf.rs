@@ -61,15 +61,15 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "person.joined"
         | "leaver.opened"
         | "rotation.opened"
+        | "rotation.waiver-asked"
         | "removal.expected"
         | "connection.created"
         | "connection.token-made"
         | "scim.user-created"
         | "scim.group-created" => (Entity, CREATE),
-        "person.suspended" | "removal.held" => (Entity, SUSPEND),
-        "person.resumed" => (Entity, RESUME),
+        "person.suspended" | "removal.held" | "rotation.waived" => (Entity, SUSPEND),
+        "person.resumed" | "rotation.waiver-ended" => (Entity, RESUME),
         "person.deactivated" => (Entity, DEACTIVATE),
-        "person.reactivated" => (Entity, ENABLE),
         "removal.refused"
         | "removal.rejected"
         | "leaver.closed"
@@ -81,13 +81,11 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         | "connection.heard"
         | "scim.refused"
         | "scim.unlinked-deactivated" => (Entity, OTHER),
-        "rotation.waiver-asked" => (Entity, CREATE),
-        "rotation.waived" => (Entity, SUSPEND),
-        "rotation.waiver-ended" => (Entity, RESUME),
-        "rotation.said-done" | "rotation.old-value-ended" | "rotation.rotating" | "rotation.rotated" => {
-            (Entity, UPDATE)
-        }
-        "person.groups-changed"
+        "rotation.said-done"
+        | "rotation.old-value-ended"
+        | "rotation.rotating"
+        | "rotation.rotated"
+        | "person.groups-changed"
         | "person.moved"
         | "delivery.readers-known"
         | "delivery.readers-unknown"
@@ -103,7 +101,7 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "person.forgotten" | "delivery.removing" | "delivery.removed" | "delivery.ended"
         | "scim.user-deleted" | "scim.group-deleted" => (Entity, DELETE),
         "delivery.paused" | "connection.disabled" | "connection.tokens-ended" => (Entity, DISABLE),
-        "delivery.resumed" => (Entity, ENABLE),
+        "person.reactivated" | "delivery.resumed" => (Entity, ENABLE),
         "log.key-added" | "secret.set" | "secret.rotated" | "secret.generated" | "secret.found"
         | "request.created" | "log.held" => (Api, CREATE),
         "secret.revealed" | "secret.run" | "secret.readable" | "log.read" | "log.exported"

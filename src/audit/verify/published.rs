@@ -252,7 +252,9 @@ impl PublishedCheck {
             let complete = std::mem::take(&mut self.open[level]);
             if level > 0 {
                 let mut subtree = Recount::default();
-                complete.iter().for_each(|hash| subtree.push(*hash));
+                for hash in &complete {
+                    subtree.push(*hash);
+                }
                 root = subtree.root();
             }
             let number = (self.tree.size() >> (8 * (level + 1))).saturating_sub(1);

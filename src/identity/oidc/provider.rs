@@ -87,6 +87,7 @@ struct Known {
 }
 
 /// What a code was exchanged for.
+#[expect(clippy::struct_field_names, reason = "these are the names that the standard has for them")]
 pub(super) struct Tokens {
     pub(super) id_token: CoreIdToken,
     access_token: SecretValue,
@@ -97,7 +98,7 @@ pub(super) struct Tokens {
 /// What came of asking again.
 pub(super) enum Renewal {
     /// The sign-in stands. A new ID token where the provider gave one, and what it is asked by next.
-    Stands(Option<Tokens>, Option<SecretValue>),
+    Stands(Option<Box<Tokens>>, Option<SecretValue>),
     /// It does not: the provider takes the refresh token no more.
     Refused,
 }
@@ -365,10 +366,12 @@ impl Provider {
             Err(_) => return Err(self.unavailable("its token endpoint says nothing that can be read")),
         };
         let refresh_token = answer.refresh_token().map(|token| SecretValue::from(token.secret().clone()));
-        let tokens = answer.extra_fields().id_token().cloned().map(|id_token| Tokens {
-            id_token,
-            access_token: SecretValue::from(answer.access_token().secret().clone()),
-            refresh_token: None,
+        let tokens = answer.extra_fields().id_token().cloned().map(|id_token| {
+            Box::new(Tokens {
+                id_token,
+                access_token: SecretValue::from(answer.access_token().secret().clone()),
+                refresh_token: None,
+            })
         });
         Ok(Renewal::Stands(tokens, refresh_token))
     }

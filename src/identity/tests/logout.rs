@@ -17,8 +17,8 @@ fn honest(liar: &Liar) -> Value {
     })
 }
 
-fn token(liar: &Liar, claims: &Value) -> String {
-    liar.signed(&json!({ "alg": "EdDSA", "kid": "k1", "typ": "logout+jwt" }), claims)
+fn token(claims: &Value) -> String {
+    Liar::signed(&json!({ "alg": "EdDSA", "kid": "k1", "typ": "logout+jwt" }), claims)
 }
 
 async fn signed_in(bench: &Bench, liar: &Liar, name: &str, session: &str) -> NewSession {
@@ -37,21 +37,17 @@ async fn abuse_18_a_logout_token_ends_its_session_once() {
     let (bench, liar) = house().await;
     let (one, other) =
         (signed_in(&bench, &liar, "dana", "s-1").await, signed_in(&bench, &liar, "dana", "s-2").await);
-    assert_eq!(sent(&bench, &token(&liar, &honest(&liar))).await, Ok(1));
+    assert_eq!(sent(&bench, &token(&honest(&liar))).await, Ok(1));
     assert_eq!(bench.who(&one).await, Err(ProblemKind::Unauthenticated));
     assert_eq!(bench.who(&other).await, Ok(other.person), "another session of hers goes on");
-    assert_eq!(sent(&bench, &token(&liar, &honest(&liar))).await, Err(ProblemKind::InvalidRequest));
+    assert_eq!(sent(&bench, &token(&honest(&liar))).await, Err(ProblemKind::InvalidRequest));
     // Without a session, all of the subject's; a second time there is nobody, which is no failure.
     for (jti, ended) in [("j-2", 1), ("j-3", 0)] {
         let mut claims = honest(&liar);
         claims["jti"] = json!(jti);
         claims.as_object_mut().unwrap().remove("sid");
-        assert_eq!(sent(&bench, &token(&liar, &claims)).await, Ok(ended), "{jti}");
-        assert_eq!(
-            sent(&bench, &token(&liar, &claims)).await,
-            Err(ProblemKind::InvalidRequest),
-            "{jti} again"
-        );
+        assert_eq!(sent(&bench, &token(&claims)).await, Ok(ended), "{jti}");
+        assert_eq!(sent(&bench, &token(&claims)).await, Err(ProblemKind::InvalidRequest), "{jti} again");
     }
     assert_eq!(bench.who(&other).await, Err(ProblemKind::Unauthenticated));
     let ended = bench.entries().await.iter().filter(|action| *action == "session.ended").count();
@@ -81,17 +77,13 @@ async fn abuse_18_logout_tokens_that_are_none() {
     ] {
         let mut claims = honest(&liar);
         claims[claim] = lie.clone();
-        assert_eq!(
-            sent(&bench, &token(&liar, &claims)).await,
-            Err(ProblemKind::InvalidRequest),
-            "{claim} = {lie}"
-        );
+        assert_eq!(sent(&bench, &token(&claims)).await, Err(ProblemKind::InvalidRequest), "{claim} = {lie}");
     }
     let mut nobody = honest(&liar);
     for claim in ["sid", "sub"] {
         nobody.as_object_mut().unwrap().remove(claim);
     }
-    assert_eq!(sent(&bench, &token(&liar, &nobody)).await, Err(ProblemKind::InvalidRequest));
+    assert_eq!(sent(&bench, &token(&nobody)).await, Err(ProblemKind::InvalidRequest));
     for header in [
         json!({ "alg": "EdDSA", "kid": "k1", "typ": "secevent+jwt" }),
         json!({ "alg": "EdDSA", "kid": "k1", "crit": ["b64"] }),
@@ -100,10 +92,10 @@ async fn abuse_18_logout_tokens_that_are_none() {
         json!({ "alg": "RS256", "kid": "k1" }),
         json!({ "alg": "EdDSA", "kid": "unknown" }),
     ] {
-        let token = liar.signed(&header, &honest(&liar));
+        let token = Liar::signed(&header, &honest(&liar));
         assert_eq!(sent(&bench, &token).await, Err(ProblemKind::InvalidRequest), "{header}");
     }
-    let mut forged = token(&liar, &honest(&liar));
+    let mut forged = token(&honest(&liar));
     forged.truncate(forged.len() - 4);
     assert_eq!(sent(&bench, &format!("{forged}AAAA")).await, Err(ProblemKind::InvalidRequest));
     assert_eq!(bench.who(&session).await, Ok(session.person), "she is signed in still");
@@ -117,7 +109,7 @@ async fn abuse_18_guesses_are_slowed_and_logouts_are_not() {
     for number in 0..60 {
         let mut claims = honest(&liar);
         claims["jti"] = json!(format!("right-{number}"));
-        assert_eq!(sent(&bench, &token(&liar, &claims)).await, Ok(0));
+        assert_eq!(sent(&bench, &token(&claims)).await, Ok(0));
     }
     let outcomes = futures::future::join_all((0..40).map(|_| sent(&bench, "a.b.c"))).await;
     assert!(outcomes.contains(&Err(ProblemKind::RateLimited)), "{outcomes:?}");

@@ -74,7 +74,7 @@ impl Liar {
     }
 
     /// A JWT of these claims.
-    pub(super) fn signed(&self, header: &Value, claims: &Value) -> String {
+    pub(super) fn signed(header: &Value, claims: &Value) -> String {
         let [header, claims] = [header, claims].map(|it| BASE64URL_NOPAD.encode(it.to_string().as_bytes()));
         let signed = format!("{header}.{claims}");
         let signature = BASE64URL_NOPAD.encode(Self::key().sign(signed.as_bytes()).as_ref());
@@ -134,7 +134,7 @@ async fn token(State(liar): State<Arc<Liar>>, body: String) -> Response {
     for (claim, lie) in liar.lies.lock().unwrap().as_object().unwrap() {
         claims[claim] = lie.clone();
     }
-    let id_token = liar.signed(&json!({ "alg": "EdDSA", "kid": *liar.kid.lock().unwrap() }), &claims);
+    let id_token = Liar::signed(&json!({ "alg": "EdDSA", "kid": *liar.kid.lock().unwrap() }), &claims);
     let mut answer = json!({ "access_token": "at", "token_type": "Bearer", "id_token": id_token });
     let number = liar.refreshes.load(Ordering::SeqCst);
     if number > 0 {

@@ -123,7 +123,9 @@ fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(it) = cause {
         let within = it.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if it.is::<rustls::Error>() || within.is_some_and(|it| it.is::<rustls::Error>()) {
+        if it.is::<rustls::Error>()
+            || within.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+        {
             return true;
         }
         cause = it.source();

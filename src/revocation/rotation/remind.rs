@@ -86,7 +86,7 @@ fn message(task: &Task, stage: i64, team: Option<&Name>) -> Value {
         .filter(|place| place.team.as_ref() == team)
         .map(|place| {
             let waits_for: Vec<String> = place.waits_for.iter().map(ToString::to_string).collect();
-            let way = place.rotation.as_ref().and_then(|it| it.way());
+            let way = place.rotation.as_ref().and_then(crate::catalog::Rotation::way);
             json!({
                 "secret": place.secret.to_string(),
                 "waits_for": waits_for,

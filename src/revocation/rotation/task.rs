@@ -97,7 +97,7 @@ impl Place {
     /// Whether the secret gets its new values from a CI job that signs in as this workload.
     #[must_use]
     pub fn is_for(&self, workload: &Name) -> bool {
-        let way = self.rotation.as_ref().and_then(|it| it.way());
+        let way = self.rotation.as_ref().and_then(catalog::Rotation::way);
         matches!(way, Some(catalog::Way::Ci(job)) if job.workload == *workload)
     }
 }

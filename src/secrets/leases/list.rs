@@ -25,12 +25,12 @@ impl Leases {
     /// # Errors
     /// A problem of the database.
     pub async fn list(&self, permit: &Permit, whose: &Whose, ended: bool) -> Result<Vec<Lease>> {
-        let whose = match permit.action() {
-            Action::SeeOwn => &Whose::Of(permit.principal().to_string()),
-            _ => {
-                permit.expect(Action::SeePeople)?;
-                whose
-            }
+        let own = Whose::Of(permit.principal().to_string());
+        let whose = if permit.action() == Action::SeeOwn {
+            &own
+        } else {
+            permit.expect(Action::SeePeople)?;
+            whose
         };
         let open = if ended { "" } else { "AND l.state <> 'ended'" };
         let order = "ORDER BY l.created_at DESC, l.id LIMIT 500";

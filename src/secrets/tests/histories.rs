@@ -135,7 +135,7 @@ async fn play(seed: u64) {
     for _ in 0..STEPS {
         let [fault, rest] = chance.bytes::<2>();
         engine.will([Fault::ALL[usize::from(fault) % Fault::ALL.len()]]);
-        let _ = until_crash(&engine, step(&room, &chance)).await;
+        let _ = Box::pin(until_crash(&engine, step(&room, &chance))).await;
         if rest % 2 == 0 {
             recover(&room, &engine).await;
             check(&room, &engine).await;
