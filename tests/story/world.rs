@@ -13,7 +13,7 @@ use port_control::{
         browser::{Browser, Page},
         story::{Delivered, World},
     },
-    store::Database,
+    store::{Database, sql},
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -154,6 +154,17 @@ impl House {
         log.step(&database).await?;
         database.close().await;
         Ok(())
+    }
+
+    /// Whether the teams and scopes of a person have been noted, with which later ones are compared.
+    pub async fn is_followed(&self, name: &str) -> Result<Option<()>> {
+        let database = Database::open(&self.database).await?;
+        let noted = sql(
+            "SELECT w.person FROM standings w JOIN people p ON p.id = w.person WHERE p.display_name = $1",
+        );
+        let row: Option<(String,)> = database.fetch_optional(noted.bind(name)).await?;
+        database.close().await;
+        Ok(row.map(|_| ()))
     }
 
     /// The engine's server, where it is one.
