@@ -131,10 +131,12 @@ async fn privileged_name(given: Given) -> Result<()> {
     wire.group("it", &[&mallory]).await?;
     let session = wire.house.sign_in("mallory", &[]).await?;
     wire.house.get(&session, "/api/v1/scim-connections").await?.is_problem(403, "denied")?;
-    // A name and an id that another group has is no way into it.
+    // A name that fits is no way to an id that does not, whoever has that id or nobody.
     let first = wire.group("leads", &[]).await?;
-    let body = json!({ "schemas": [GROUP], "displayName": "eng-1", "externalId": first });
-    is_error(&wire.post("/Groups", &body).await?, 409, Some("uniqueness"))?;
+    for beyond in [first.as_str(), "00gPROD"] {
+        let body = json!({ "schemas": [GROUP], "displayName": "eng-1", "externalId": beyond });
+        is_error(&wire.post("/Groups", &body).await?, 403, None)?;
+    }
     let body = json!({ "schemas": [GROUP], "displayName": "eng-1", "externalId": "leads" });
     is_error(&wire.post("/Groups", &body).await?, 409, Some("uniqueness"))?;
     let body = json!({ "schemas": [GROUP], "displayName": "eng-1" });
@@ -307,6 +309,11 @@ async fn one_connection(given: Given) -> Result<()> {
     let body = json!({ "schemas": [GROUP], "displayName": "x", "members": [{ "value": dana }] });
     let request = wire.house.request(Method::POST, "/scim/v2/other/Groups").bearer_auth(&other).json(&body);
     is_error(&send(request).await?, 400, Some("invalidValue"))?;
+    // Nor by provisioning her again: whoever another connection has is not its own to remove.
+    let body = json!({ "schemas": [USER], "userName": "x", "externalId": "dana", "active": false });
+    let request = wire.house.request(Method::POST, "/scim/v2/other/Users").bearer_auth(&other).json(&body);
+    is_error(&send(request).await?, 409, Some("uniqueness"))?;
+    ensure!(wire.status("dana").await? == "active", "she is removed");
     // And it is no session: nothing of the API answers to it.
     let whoami = foreign("/api/v1/whoami".to_owned(), wire.token.clone()).await?;
     ensure!(whoami.status == 401, "{}", whoami.text);

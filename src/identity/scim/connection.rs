@@ -218,9 +218,10 @@ impl Connection {
         }))
     }
 
-    /// Whether it may write a group of that name or id.
+    /// Whether it may write a group of that id, or of that name where it has none of its own: what files
+    /// declare is the id, and a name can be anything.
     pub(super) fn may_write(&self, display_name: &str, external_id: Option<&str>) -> bool {
-        self.groups.iter().any(|it| fits(it, display_name) || external_id.is_some_and(|id| fits(it, id)))
+        self.groups.iter().any(|it| fits(it, external_id.unwrap_or(display_name)))
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Linked {
 /// while they name none.
 ///
 /// # Errors
-/// `uniqueness` where this connection has her already.
+/// `uniqueness` where this connection or another has her already.
 pub(super) async fn link(
     work: &mut Work<'_>,
     connection: &Connection,
@@ -64,18 +64,22 @@ async fn by_account(work: &mut Work<'_>, issuer: &str, subject: &str) -> Result<
 }
 
 async fn refuse_second(work: &mut Work<'_>, connection: &Connection, person: PersonId) -> Result<()> {
-    let other: Option<(String,)> = work
+    let other: Option<(String, String)> = work
         .fetch_optional(
-            sql("SELECT id FROM scim_users WHERE connection = $1 AND person = $2 AND deleted_at IS NULL")
-                .bind(&connection.name)
+            sql("SELECT id, connection FROM scim_users WHERE person = $1 AND deleted_at IS NULL")
                 .bind(person),
         )
         .await?;
     match other {
         None => Ok(()),
-        Some((id,)) => Err(refuse(
+        Some((id, by)) if by == connection.name.as_str() => Err(refuse(
             "uniqueness",
             format!("'{id}' is provisioned with the same {}", connection.link.attribute()),
+        )),
+        // Nobody is taken from the connection that has her, nor told by which that is.
+        Some(_) => Err(refuse(
+            "uniqueness",
+            format!("whoever has this {} is provisioned by another connection", connection.link.attribute()),
         )),
     }
 }
