@@ -33,6 +33,14 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
 
 /// Dana, with a secret in the sandbox and an hour of production.
 async fn dana_at_work(house: &House) -> Result<Person> {
+    // Whoever is met while the example is applied would have moved by that.
+    house
+        .eventually("what is declared has been compared", async || {
+            let query = sql("SELECT k.value FROM cursors k JOIN catalog c ON c.id = 1 \
+                             WHERE k.name = 'movers' AND k.value = CAST(c.version AS TEXT)");
+            Ok(!house.all::<(String,)>(query).await?.is_empty())
+        })
+        .await?;
     let (dana, omar) = (house.example("dana").await?, house.example("omar").await?);
     let body = json!({ "encoding": "utf8", "value": "hunter2-value" });
     house.post(&dana, &format!("{VALUE}/versions"), &body).await?.done()?;
