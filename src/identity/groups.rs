@@ -1,6 +1,6 @@
 //! What a change of somebody's groups does, whoever said so: a sign-in or a connection.
 
-use super::sessions::move_facts;
+use super::sessions::move_facts_of;
 use crate::{
     audit::{Draft, Work},
     base::{Result, ids::PersonId},
@@ -23,16 +23,27 @@ pub(super) async fn changed_in(
     person: PersonId,
     change: GroupsChanged<'_>,
 ) -> Result<()> {
+    changed_in_all(work, &[person], change).await
+}
+
+/// The same for people whose groups change alike, however many: few statements, and an entry for each.
+pub(super) async fn changed_in_all(
+    work: &mut Work<'_>,
+    people: &[PersonId],
+    change: GroupsChanged<'_>,
+) -> Result<()> {
     if change.added.is_empty() && change.removed.is_empty() {
         return Ok(());
     }
-    move_facts(work, person).await?;
-    work.record(
-        Draft::act("person.groups-changed")
-            .subject(person)
-            .with("provider", change.source)
-            .with("added", change.added)
-            .with("removed", change.removed),
-    );
+    move_facts_of(work, people).await?;
+    for person in people {
+        work.record(
+            Draft::act("person.groups-changed")
+                .subject(*person)
+                .with("provider", change.source)
+                .with("added", change.added)
+                .with("removed", change.removed),
+        );
+    }
     Ok(())
 }

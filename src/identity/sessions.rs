@@ -13,7 +13,7 @@ use crate::{
         ids::{PersonId, SessionId},
     },
     policy::{Action, Permit, Resource, Service},
-    store::sql,
+    store::{AT_ONCE, Arg, Query, placeholders, sql},
 };
 
 /// What sort of session it is.
@@ -172,7 +172,16 @@ impl SessionSeed {
 
 /// Moves the version of what decisions about a person rest on.
 pub(super) async fn move_facts(work: &mut Work<'_>, person: PersonId) -> Result<()> {
-    work.execute(sql("UPDATE people SET facts = facts + 1 WHERE id = $1").bind(person)).await?;
+    move_facts_of(work, &[person]).await
+}
+
+/// The same for many people at once.
+pub(super) async fn move_facts_of(work: &mut Work<'_>, people: &[PersonId]) -> Result<()> {
+    for some in people.chunks(AT_ONCE) {
+        let text = format!("UPDATE people SET facts = facts + 1 WHERE id IN {}", placeholders(1, some.len()));
+        let args = some.iter().map(|it| Arg::from(*it)).collect();
+        work.execute(Query::composed(text, args)).await?;
+    }
     Ok(())
 }
 

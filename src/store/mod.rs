@@ -16,7 +16,7 @@ mod room;
 mod tx;
 
 pub use database::{Database, DatabaseKind, UNRECORDED};
-pub use query::{Arg, Query, Row, sql};
+pub use query::{AT_ONCE, Arg, Query, Row, placeholders, sql};
 pub use reserve::Reserve;
 pub use room::{Room, shown};
 use sqlx::error::DatabaseError;

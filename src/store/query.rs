@@ -37,6 +37,16 @@ pub(super) enum Text {
     Composed(String),
 }
 
+/// How many rows one statement is about at most, where it is about many: both databases take as many arguments.
+pub const AT_ONCE: usize = 1000;
+
+/// `($1, $2, …)` for so many arguments, after `first - 1` others.
+#[must_use]
+pub fn placeholders(first: usize, count: usize) -> String {
+    let all: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
+    format!("({})", all.join(", "))
+}
+
 /// A query whose text is fixed at compile time.
 #[must_use]
 pub fn sql(text: &'static str) -> Query {

@@ -7,17 +7,11 @@ use crate::{
     base::{Name, Result, ids::PersonId},
     identity::{
         caller::stored_id,
-        groups::{GroupsChanged, changed_in},
-        scim::{
-            Connection, refuse,
-            users::{placeholders, texts},
-        },
+        groups::{GroupsChanged, changed_in, changed_in_all},
+        scim::{Connection, refuse, users::texts},
     },
-    store::{Arg, Query, sql},
+    store::{AT_ONCE, Arg, Query, placeholders, sql},
 };
-
-/// How many rows one statement is about.
-const AT_ONCE: usize = 400;
 
 /// A group whose members change: its own id, and the one by which people are in it.
 pub(super) struct Group<'g> {
@@ -139,11 +133,8 @@ impl Group<'_> {
         }
         let group = [self.known_as.to_owned()];
         let (added, removed): (&[String], &[String]) = if came { (&group, &[]) } else { (&[], &group) };
-        for person in people {
-            changed_in(work, person, GroupsChanged { source: self.connection.as_str(), added, removed })
-                .await?;
-        }
-        Ok(())
+        let change = GroupsChanged { source: self.connection.as_str(), added, removed };
+        changed_in_all(work, &people, change).await
     }
 
     async fn insert_memberships(&self, work: &mut Work<'_>, people: &[PersonId]) -> Result<()> {

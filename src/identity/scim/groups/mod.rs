@@ -19,9 +19,13 @@ use self::change::{ChangeGroup, CreateGroup, Edit, RemoveGroup, edits};
 use super::{
     Answer, Attempt, Projection, Said, Scim, Speaker, is_unchanged, patch, refuse,
     schema::TEAMS,
-    users::{UserRow, placeholders, texts},
+    users::{UserRow, texts},
 };
-use crate::{base::Result, policy::Action, store::Query};
+use crate::{
+    base::Result,
+    policy::Action,
+    store::{Query, placeholders},
+};
 
 impl Scim {
     /// Takes a new group in.

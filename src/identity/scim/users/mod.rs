@@ -5,9 +5,7 @@ mod create;
 mod row;
 mod status;
 
-pub(super) use row::{
-    COLUMNS as USER_COLUMNS, FROM as USERS, UserRow, by_id, emails_of, placeholders, render_row, texts,
-};
+pub(super) use row::{COLUMNS as USER_COLUMNS, FROM as USERS, UserRow, by_id, emails_of, render_row, texts};
 use status::{Standing, Statuses};
 
 use std::sync::Arc;

@@ -201,12 +201,6 @@ impl Columns<'_> {
     }
 }
 
-/// `($1, $2, …)` for these, after `first - 1` others.
-pub(in crate::identity::scim) fn placeholders(first: usize, count: usize) -> String {
-    let all: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
-    format!("({})", all.join(", "))
-}
-
 /// Texts as arguments.
 pub(in crate::identity::scim) fn texts(items: &[String]) -> Vec<Arg> {
     items.iter().map(Arg::from).collect()
