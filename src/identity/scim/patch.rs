@@ -70,6 +70,15 @@ impl Target {
 /// # Errors
 /// `invalidSyntax`, `invalidPath`, `noTarget`.
 pub fn read(schema: &Schema, body: &Map<String, Value>) -> Result<Vec<Operation>> {
+    read_each(schema, body)?.into_iter().collect()
+}
+
+/// The same, each with what is wrong with it: what can be read of a request that takes somebody away counts,
+/// whatever else is in it.
+///
+/// # Errors
+/// `invalidSyntax` where there are no operations, or too many.
+pub fn read_each(schema: &Schema, body: &Map<String, Value>) -> Result<Vec<Result<Operation>>> {
     let operations = member(body, "Operations").and_then(Value::as_array);
     let operations =
         operations.ok_or_else(|| refuse("invalidSyntax", "the body has no list of Operations"))?;
@@ -78,9 +87,11 @@ pub fn read(schema: &Schema, body: &Map<String, Value>) -> Result<Vec<Operation>
     }
     let mut read = Vec::with_capacity(operations.len());
     for operation in operations {
-        let operation =
-            operation.as_object().ok_or_else(|| refuse("invalidSyntax", "an operation is no object"))?;
-        one(schema, operation, &mut read)?;
+        let outcome = match operation.as_object() {
+            Some(operation) => one(schema, operation, &mut read),
+            None => Err(refuse("invalidSyntax", "an operation is no object")),
+        };
+        read.extend(outcome.err().map(Err));
     }
     Ok(read)
 }
@@ -91,7 +102,7 @@ pub fn member<'v>(of: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
     of.get(name).or_else(|| of.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
-fn one(schema: &Schema, operation: &Map<String, Value>, into: &mut Vec<Operation>) -> Result<()> {
+fn one(schema: &Schema, operation: &Map<String, Value>, into: &mut Vec<Result<Operation>>) -> Result<()> {
     let verb = member(operation, "op").and_then(Value::as_str).unwrap_or_default();
     let verb = match verb.to_ascii_lowercase().as_str() {
         "add" => Verb::Add,
@@ -107,7 +118,7 @@ fn one(schema: &Schema, operation: &Map<String, Value>, into: &mut Vec<Operation
             // The schema of the resource itself is the resource.
             None => without_path(schema, verb, value, into),
             Some(target) => {
-                into.push(Operation { verb, target, value });
+                into.push(Ok(Operation { verb, target, value }));
                 Ok(())
             }
         },
@@ -116,7 +127,7 @@ fn one(schema: &Schema, operation: &Map<String, Value>, into: &mut Vec<Operation
 }
 
 /// An object in place of a path: each of its members is one, also where it is written as a path.
-fn without_path(schema: &Schema, verb: Verb, value: Value, into: &mut Vec<Operation>) -> Result<()> {
+fn without_path(schema: &Schema, verb: Verb, value: Value, into: &mut Vec<Result<Operation>>) -> Result<()> {
     let Value::Object(members) = value else {
         return Err(refuse("noTarget", "an operation says neither by a path nor by names what it is about"));
     };
@@ -124,10 +135,11 @@ fn without_path(schema: &Schema, verb: Verb, value: Value, into: &mut Vec<Operat
         if path.eq_ignore_ascii_case("schemas") {
             continue;
         }
-        let Some(target) = target(schema, &path)? else {
-            return Err(refuse("invalidPath", "a schema cannot stand within itself"));
-        };
-        into.push(Operation { verb, target, value });
+        into.push(match target(schema, &path) {
+            Ok(Some(target)) => Ok(Operation { verb, target, value }),
+            Ok(None) => Err(refuse("invalidPath", "a schema cannot stand within itself")),
+            Err(problem) => Err(problem),
+        });
     }
     Ok(())
 }

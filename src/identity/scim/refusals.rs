@@ -117,7 +117,7 @@ impl Scim {
 }
 
 /// What the caller did wrong; what went wrong here, or is recorded as a denial, is not one.
-fn is_a_refusal(problem: &Problem) -> bool {
+pub(super) fn is_a_refusal(problem: &Problem) -> bool {
     let status = problem.kind.status();
     let is_recorded = problem.is(ProblemKind::Denied) && problem.more.contains_key("reason");
     (400..500).contains(&status) && status != 401 && status != 429 && !is_recorded

@@ -9,15 +9,17 @@ use super::{
     Standing, Statuses,
     create::check_name,
     row::{Columns, UserRow, load},
+    said_active,
 };
 use crate::{
     audit::{Authority, Draft, Unit, Work},
-    base::{Result, ids::PersonId},
+    base::{Problem, Result, ids::PersonId},
     identity::scim::{
         Connection, Said, check_match,
         groups::{leave_all, rejoin},
-        link,
+        is_unchanged, link,
         patch::{self, Operation, Verb},
+        refusals::is_a_refusal,
         refuse,
         schema::{PEOPLE, truth},
         unchanged,
@@ -26,34 +28,71 @@ use crate::{
     store::sql,
 };
 
-/// What is to become of a person's attributes.
-pub(super) enum Change {
+/// What is to become of a person.
+pub(super) struct Change {
+    /// What is said of `active`, where it is said.
+    active: Option<bool>,
+    /// What is said of the rest; why it cannot be read only where she is taken away all the same.
+    rest: Result<Rest>,
+}
+
+/// What is to become of her attributes.
+enum Rest {
     /// These, and nothing else.
-    Replace {
-        body: Said,
-        /// What is said of `active`, where it is said.
-        active: Option<bool>,
-    },
+    Replace(Said),
     /// As these operations say.
     Patch(Vec<Operation>),
 }
 
 impl Change {
-    /// Whether it takes her away: that has to go on where nothing else does.
-    pub(super) fn takes_away(&self) -> bool {
-        match self {
-            Self::Replace { active, .. } => *active == Some(false),
-            Self::Patch(operations) => {
-                operations.iter().any(|it| it.target.is(&PEOPLE, "active") && truth(&it.value) == Some(false))
+    /// A whole person in place of another.
+    ///
+    /// # Errors
+    /// `invalidValue`.
+    pub(super) fn replacing(said: &Said) -> Result<Self> {
+        Self::new(said_active(said)?, PEOPLE.read(said).map(Rest::Replace))
+    }
+
+    /// Some of her.
+    ///
+    /// # Errors
+    /// `invalidSyntax`, `invalidPath`, `noTarget`; `mutability` and `invalidValue` of `active`.
+    pub(super) fn patching(said: &Said) -> Result<Self> {
+        let (mut active, mut rest) = (None, Ok(Vec::new()));
+        for operation in patch::read_each(&PEOPLE, said)? {
+            match (operation, &mut rest) {
+                (Ok(it), _) if it.target.is(&PEOPLE, "active") => active = Some(said_by(&it)?),
+                (Ok(it), Ok(rest)) => rest.push(it),
+                (Err(problem), Ok(_)) => rest = Err(problem),
+                (_, Err(_)) => {}
             }
+        }
+        Self::new(active, rest.map(Rest::Patch))
+    }
+
+    /// Nothing stands in the way of a removal: what else is said may be beyond us.
+    fn new(active: Option<bool>, rest: Result<Rest>) -> Result<Self> {
+        match rest {
+            Err(problem) if active != Some(false) => Err(problem),
+            rest => Ok(Self { active, rest }),
         }
     }
 
-    /// What it says of `active`, and the attributes that it leaves.
-    fn of(&self, before: &Said) -> Result<(Option<bool>, Said)> {
-        match self {
-            Self::Replace { body, active } => Ok((*active, kept_with(before, body.clone()))),
-            Self::Patch(operations) => patched(before, operations),
+    /// Whether it takes her away: that has to go on where nothing else does.
+    pub(super) fn takes_away(&self) -> bool {
+        self.active == Some(false)
+    }
+
+    /// Whether it says anything of `active`.
+    pub(super) fn is_about_active(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// The attributes that it leaves.
+    fn of(&self, before: &Said) -> Result<Said> {
+        match self.rest.as_ref().map_err(Clone::clone)? {
+            Rest::Replace(body) => Ok(kept_with(before, body.clone())),
+            Rest::Patch(operations) => patched(before, operations),
         }
     }
 }
@@ -68,20 +107,20 @@ fn kept_with(before: &Said, mut body: Said) -> Said {
     body
 }
 
-fn patched(before: &Said, operations: &[Operation]) -> Result<(Option<bool>, Said)> {
-    let (mut active, mut body) = (None, before.clone());
+fn patched(before: &Said, operations: &[Operation]) -> Result<Said> {
+    let mut body = before.clone();
     for operation in operations {
-        if !operation.target.is(&PEOPLE, "active") {
-            patch::apply(&PEOPLE, &mut body, operation)?;
-            continue;
-        }
-        if operation.verb == Verb::Remove {
-            return Err(refuse("mutability", "active cannot be removed: say true or false"));
-        }
-        let said = truth(value_of(&operation.value));
-        active = Some(said.ok_or_else(|| refuse("invalidValue", "active has to be true or false"))?);
+        patch::apply(&PEOPLE, &mut body, operation)?;
     }
-    Ok((active, body))
+    Ok(body)
+}
+
+/// What an operation says of `active`.
+fn said_by(operation: &Operation) -> Result<bool> {
+    if operation.verb == Verb::Remove {
+        return Err(refuse("mutability", "active cannot be removed: say true or false"));
+    }
+    truth(value_of(&operation.value)).ok_or_else(|| refuse("invalidValue", "active has to be true or false"))
 }
 
 /// Some put what is true or false into a list of one, or into an object.
@@ -115,33 +154,25 @@ impl Unit for ChangeUser {
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
         let row = load(work, &self.connection.name, &self.id).await?;
         check_match(self.if_match.as_deref(), &row.etag())?;
-        let before = row.body()?;
-        let (said, body) = self.change.of(&before)?;
-        check_name(work, &self.connection.name, &body, &self.id).await?;
-        let active = said.unwrap_or(row.active);
-        let mut standing = Standing { person: row.person()?, status: row.status(), active: row.active };
-        let was_linked = standing.person.is_some();
+        let standing = Standing { person: row.person()?, status: row.status(), active: row.active };
         // What takes somebody away comes first: what else is said of her must not be in its way.
-        if let Some(said) = said
+        if let Some(said) = self.change.active
             && let Err(refused) = self.statuses.set(work, &self.connection, &self.id, &standing, said).await?
         {
             return Ok(Err(refused));
         }
-        self.relink(work, &before, &body, active, &mut standing).await?;
-        let changed = names_of_changes(&before, &body);
-        let is_new_here = !was_linked && standing.person.is_some();
-        let is_so_already = said.is_none_or(|said| said == row.active && said == row.works());
-        if changed.is_empty() && is_so_already && !is_new_here {
-            return Err(unchanged());
+        match self.write_rest(work, &row, standing).await {
+            Err(refused) if self.change.takes_away() && is_refused(&refused) => {
+                self.let_stand(work, &row, refused).await.map(Err)
+            }
+            outcome => outcome,
         }
-        self.write(work, &row, &body, active, standing.person).await?;
-        self.record(work, changed, active, standing.person);
-        if let (true, Some(person)) = (is_new_here, standing.person) {
-            rejoin(work, &self.connection, &self.id, person).await?;
-            return self.settle_new(work, person, said, active).await;
-        }
-        Ok(Ok(()))
     }
+}
+
+/// Whether the rest is refused, and nothing has failed here.
+fn is_refused(problem: &Problem) -> bool {
+    is_a_refusal(problem) && !is_unchanged(problem)
 }
 
 /// Which attributes differ; their values stay out of the log.
@@ -151,6 +182,51 @@ fn names_of_changes(before: &Said, body: &Said) -> Vec<String> {
 }
 
 impl ChangeUser {
+    /// Everything but what takes her away. Whatever it refuses, it refuses before it writes anything.
+    async fn write_rest(
+        &self,
+        work: &mut Work<'_>,
+        row: &UserRow,
+        mut standing: Standing,
+    ) -> Result<Result<()>> {
+        let (said, before) = (self.change.active, row.body()?);
+        let body = self.change.of(&before)?;
+        check_name(work, &self.connection.name, &body, &self.id).await?;
+        let active = said.unwrap_or(row.active);
+        let was_linked = standing.person.is_some();
+        self.relink(work, &before, &body, active, &mut standing).await?;
+        let changed = names_of_changes(&before, &body);
+        let is_new_here = !was_linked && standing.person.is_some();
+        let is_so_already = said.is_none_or(|said| said == row.active && said == row.works());
+        if changed.is_empty() && is_so_already && !is_new_here {
+            return Err(unchanged());
+        }
+        self.write(work, row, &body, active, standing.person).await?;
+        self.record(work, changed, active, standing.person);
+        if let (true, Some(person)) = (is_new_here, standing.person) {
+            rejoin(work, &self.connection, &self.id, person).await?;
+            return self.settle_new(work, person, said, active).await;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Keeps the removal, and says why nothing else was done.
+    async fn let_stand(&self, work: &mut Work<'_>, row: &UserRow, refused: Problem) -> Result<Problem> {
+        if !row.active && !row.works() {
+            return Err(refused);
+        }
+        work.execute(
+            sql("UPDATE scim_users SET active = $2, version = version + 1, changed_at = $3 WHERE id = $1")
+                .bind(&row.id)
+                .bind(false)
+                .bind(work.now()),
+        )
+        .await?;
+        self.record(work, Vec::new(), false, row.person()?);
+        let detail = format!("{}; that she is taken away stands", refused.detail);
+        Ok(Problem { detail, ..refused })
+    }
+
     /// Links whoever was not, and follows the attribute that links.
     async fn relink(
         &self,

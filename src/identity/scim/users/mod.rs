@@ -81,14 +81,10 @@ impl Scim {
         if_match: Option<&str>,
     ) -> Result<Answer> {
         let attempt = Attempt { operation: "PUT Users", resource: id.to_owned(), matters: true };
-        let change = match (PEOPLE.read(said), said_active(said)) {
-            (Ok(body), Ok(active)) => Ok(Change::Replace { body, active }),
-            (Err(problem), _) | (_, Err(problem)) => Err(problem),
-        };
-        self.change_user(speaker, id, change, if_match, attempt).await
+        self.change_user(speaker, id, Change::replacing(said), if_match, attempt).await
     }
 
-    /// Changes some of it.
+    /// Changes some of it. Where it takes her away, that stands whatever is refused of the rest.
     ///
     /// # Errors
     /// `not-found`; `precondition-failed`; `uniqueness`; `mutability` for what links her once she has
@@ -100,11 +96,8 @@ impl Scim {
         said: &Said,
         if_match: Option<&str>,
     ) -> Result<Answer> {
-        let change = patch::read(&PEOPLE, said).map(Change::Patch);
-        let matters = match &change {
-            Ok(Change::Patch(operations)) => operations.iter().any(|it| it.target.is(&PEOPLE, "active")),
-            _ => true,
-        };
+        let change = Change::patching(said);
+        let matters = change.as_ref().map_or(true, Change::is_about_active);
         let attempt = Attempt { operation: "PATCH Users", resource: id.to_owned(), matters };
         self.change_user(speaker, id, change, if_match, attempt).await
     }
