@@ -28,7 +28,7 @@ struct Row {
 
 fn live(rest: &str) -> Query {
     let text = "SELECT l.id, l.principal, l.scope, l.application, l.environment, m.source, m.group_id \
-         FROM leases l LEFT JOIN memberships m ON m.person = l.principal WHERE l.state = 'live'";
+         FROM leases l LEFT JOIN memberships_of_now m ON m.person = l.principal WHERE l.state = 'live'";
     Query::composed(format!("{text} {rest} ORDER BY l.id"), Vec::new())
 }
 

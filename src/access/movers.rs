@@ -248,7 +248,8 @@ impl Movers {
             .await?;
         let mut people = rows.into_iter().map(PersonRow::read).collect::<Result<BTreeMap<_, _>>>()?;
         let chosen = format!("(SELECT p.id {CHOSEN})");
-        let groups = format!("SELECT person, source, group_id FROM memberships WHERE person IN {chosen}");
+        let groups =
+            format!("SELECT person, source, group_id FROM memberships_of_now WHERE person IN {chosen}");
         for row in database.fetch_all::<MembershipRow>(of(groups)).await? {
             let group =
                 GroupRow { source: row.source, group_id: row.group_id, asserted_at: Timestamp::EPOCH };

@@ -31,6 +31,35 @@ pub struct NewConnection {
     pub removals_within: Option<String>,
 }
 
+/// What is to become of a connection; what is left out stays as it is.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ConnectionChange {
+    /// By which identity provider its people sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Which attribute equals which claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Whether signing in by that provider creates nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authoritative: Option<bool>,
+    /// Whether it may bring back whom it deactivated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub may_reactivate: Option<bool>,
+    /// Patterns of the groups that it may write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    /// How many people it may remove in a while before somebody is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removals_number: Option<i64>,
+    /// The same as a share, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removals_share: Option<i64>,
+    /// In which time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removals_within: Option<String>,
+}
+
 /// A token that was just made.
 #[derive(Debug, Deserialize)]
 pub struct ConnectionToken {
@@ -62,6 +91,24 @@ pub struct ConnectionLine {
     /// Since when it is out of use.
     #[serde(default)]
     pub disabled_at: Option<String>,
+    /// Whether signing in by that provider creates nobody.
+    #[serde(default)]
+    pub authoritative: bool,
+    /// Whether it may bring back whom it deactivated.
+    #[serde(default)]
+    pub may_reactivate: bool,
+    /// Patterns of the groups that it may write.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// How many people it may remove in a while before somebody is asked.
+    #[serde(default)]
+    pub removals_number: i64,
+    /// The same as a share, in percent.
+    #[serde(default)]
+    pub removals_share: i64,
+    /// In which time.
+    #[serde(default)]
+    pub removals_within: String,
     /// What else the server tells.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
@@ -179,6 +226,14 @@ impl Client {
     /// `denied`, `not-found`.
     pub async fn connection(&self, name: &str) -> Result<ConnectionDetails> {
         self.get(&["scim-connections", name], &[]).await
+    }
+
+    /// Changes what is set for one.
+    ///
+    /// # Errors
+    /// `denied`, `not-found`, `invalid-request`, `conflict`.
+    pub async fn set_connection(&self, name: &str, change: &ConnectionChange) -> Result<ConnectionLine> {
+        self.post(&["scim-connections", name, "set"], change).await
     }
 
     /// Makes another token.

@@ -38,7 +38,7 @@ pub struct LeaverLine {
     /// When nothing was left.
     #[serde(default)]
     pub closed_at: Option<String>,
-    /// How it was closed: `nothing-left` or `by-hand`.
+    /// How it was closed: `nothing-left`, `by-hand` or `came-back`.
     #[serde(default)]
     pub outcome: Option<String>,
     /// Who closed it by hand.
@@ -47,6 +47,9 @@ pub struct LeaverLine {
     /// Why.
     #[serde(default)]
     pub closed_because: Option<String>,
+    /// Whether she has come back since.
+    #[serde(default)]
+    pub came_back: bool,
     /// What is left.
     pub left: Left,
 }

@@ -30,8 +30,8 @@ pub use access::{Access, AccessLine};
 pub use audit::{AuditExport, AuditPage};
 pub use catalog::{Application, ApplicationEnvironment, Applied, Apply};
 pub use connections::{
-    ConnectionChecked, ConnectionDetails, ConnectionGroup, ConnectionLine, ConnectionToken, NewConnection,
-    Refused, Retired, Unlinked,
+    ConnectionChange, ConnectionChecked, ConnectionDetails, ConnectionGroup, ConnectionLine, ConnectionToken,
+    NewConnection, Refused, Retired, Unlinked,
 };
 pub use deliveries::Delivery;
 pub use device::{Device, DeviceSignedIn};
@@ -42,7 +42,7 @@ pub use leavers::{Delay, HeldThing, Leaver, LeaverLine, LeaverPreview, Left, Pow
 pub use login::{Login, NewLogin, SignedIn};
 pub use moves::Move;
 pub use people::{Person, PersonAct, PersonLine};
-pub use removals::{Decided, ExpectedRemovals, HeldAct, HeldRemoval};
+pub use removals::{Announced, Decided, ExpectedRemovals, HeldAct, HeldRemoval};
 pub use requests::{Asked, Decision, Grant, NewRequest, Request, Verdict};
 pub use rotation::{RotationPlace, RotationTask, RotationWaiver};
 pub use secrets::{Generate, Secret, SecretChange, Value, Version, VersionMade};

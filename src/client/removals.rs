@@ -42,10 +42,20 @@ pub struct ExpectedRemovals {
 }
 
 /// What came of a decision.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Decided {
     /// Of how many people it was decided.
     pub decided: usize,
+    /// Those of them whom the connection that removed them has no more.
+    #[serde(default)]
+    pub outside: Vec<String>,
+}
+
+/// An announcement that was just made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Announced {
+    /// Which.
+    pub id: String,
 }
 
 /// What becomes of held removals.
@@ -102,10 +112,19 @@ impl Client {
         until: Timestamp,
         connection: Option<&str>,
         reason: &str,
-    ) -> Result<serde_json::Value> {
+    ) -> Result<Announced> {
         let body = serde_json::json!({
             "number": number, "until": until, "connection": connection, "reason": reason,
         });
         self.post(&["removals", "expected"], &body).await
+    }
+
+    /// Takes an announcement back.
+    ///
+    /// # Errors
+    /// `denied`, `not-found`, `conflict` where it counts no more.
+    pub async fn withdraw_expected(&self, announcement: &str, reason: &str) -> Result<()> {
+        let body = serde_json::json!({ "reason": reason });
+        self.post(&["removals", "expected", announcement, "withdraw"], &body).await
     }
 }

@@ -48,6 +48,7 @@ mod tests {
             closed_by: closed_at.as_ref().map(|_| "per_2".to_owned()),
             closed_because: closed_at.as_ref().map(|_| evil()),
             closed_at,
+            came_back: false,
             left: LeftView { sessions: 0, requests: 0, grants: 0, leases: 1, rotation_tasks: 0, waived: 0 },
         };
         let delay = DelayView {

@@ -49,7 +49,8 @@ pub use oidc::{BegunSignIn, Callback, ProviderFinding, ProviderSignOut, SignInWi
 pub use people::{Person, PersonAddress};
 pub use recovery::RecoveryRight;
 pub use removal::{
-    Announcement, Cause, Expected, Held, RemovalLimit, Removals, Removed, Source, Verdict as HeldVerdict,
+    Announcement, Cause, DecidedOn, Expected, Held, RemovalLimit, Removals, Removed, Source,
+    Verdict as HeldVerdict,
 };
 pub use sealing::Sealing;
 pub use sessions::{NewSession, Session, SessionKind};

@@ -134,6 +134,10 @@ impl Unit for TakeIn {
     }
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
+        if let Err(problem) = self.check_told_apart(work).await? {
+            work.record(Draft::refused("session.began").with("denial", "named-like-a-connection"));
+            return Ok(Err(problem));
+        }
         self.lift(work).await?;
         let person = match self.account(work).await? {
             None => {
@@ -209,6 +213,22 @@ impl TakeIn {
                 .with("provider", self.assertion.provider.as_str()),
         );
         Ok(())
+    }
+
+    /// Where a connection has the provider's name, their groups are not told apart. A server that knows of both
+    /// does not start; another replica may have made the connection since.
+    async fn check_told_apart(&self, work: &mut Work<'_>) -> Result<Result<()>> {
+        let provider = &self.assertion.provider;
+        let connection: Option<(String,)> = work
+            .fetch_optional(sql("SELECT name FROM scim_connections WHERE name = $1").bind(provider))
+            .await?;
+        Ok(connection.map_or(Ok(()), |_| {
+            Err(Problem::new(
+                ProblemKind::SignInRefused,
+                format!("an identity provider and a connection are both called '{provider}'"),
+            )
+            .remedy("Tell whoever runs the server: `port-control check` says what to do."))
+        }))
     }
 
     /// Where a connection is declared to know everybody, whoever it does not have is nobody here.

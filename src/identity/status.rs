@@ -191,7 +191,12 @@ fn removed(person: PersonId, was: PersonStatus, removed: Removed) -> Result<(Per
         Removed::Deactivated { sessions_ended } => Ok((PersonStatus::Deactivated, sessions_ended)),
         Removed::Suspended | Removed::Held => Ok((PersonStatus::Suspended, 0)),
         Removed::Already | Removed::Kept => {
-            Err(Problem::conflict(format!("{person} is {} already", was.as_str())))
+            let problem = Problem::conflict(format!("{person} is {} already", was.as_str()));
+            Err(match was {
+                PersonStatus::Deactivated => problem
+                    .remedy(format!("`portctl leaver show {person}` says what is still being taken back.")),
+                _ => problem,
+            })
         }
     }
 }

@@ -82,6 +82,9 @@ pub struct LeaverRow {
     pub closed_by: Option<String>,
     /// Why it was closed by hand.
     pub closed_because: Option<String>,
+    /// Whether she has come back since.
+    #[sqlx(default)]
+    pub came_back: bool,
     /// How much is left.
     #[sqlx(flatten)]
     pub left: Left,
@@ -150,6 +153,19 @@ const SELECT: &str = concat!(
      WHERE p.status = 'deactivated'"
 );
 
+/// Those who have come back since, whatever they are now. What they hold they were given anew; what they knew
+/// has to be changed all the same.
+const CAME_BACK_SINCE: &str = concat!(
+    "SELECT p.id, p.display_name, p.email, l.since, l.closed_at, l.outcome, l.closed_by, l.closed_because, \
+     CAST(0 AS BIGINT) AS sessions, CAST(0 AS BIGINT) AS requests, CAST(0 AS BIGINT) AS grants, \
+     CAST(0 AS BIGINT) AS leases, ",
+    tasks_of_hers!("NOT EXISTS"),
+    " AS rotation_tasks, ",
+    tasks_of_hers!("EXISTS"),
+    " AS waived FROM leavers l JOIN people p ON p.id = l.person \
+     WHERE p.status <> 'deactivated' OR p.status_since <> l.since ORDER BY l.since DESC LIMIT 500"
+);
+
 pub(super) fn one_query(declared: &Snapshot, person: PersonId) -> Query {
     select(declared, " AND p.id = $2").bind(person)
 }
@@ -169,10 +185,15 @@ pub(super) async fn any(database: &Database) -> Result<bool> {
     Ok(found.is_some())
 }
 
-/// Everyone who has left: those with something left first, then the newest first; 500 at most.
+/// Everyone who has left: those with something left first, then the newest first, then those who have come
+/// back; 500 of either at most.
 pub(super) async fn all(database: &Database, declared: &Snapshot) -> Result<Vec<LeaverRow>> {
     let order = " ORDER BY CASE WHEN l.closed_at IS NULL THEN 0 ELSE 1 END, p.status_since DESC LIMIT 500";
-    Ok(database.fetch_all(select(declared, order)).await?)
+    let mut rows: Vec<LeaverRow> = database.fetch_all(select(declared, order)).await?;
+    let returned = sql(CAME_BACK_SINCE).bind(Lenient::of(declared).not_requiring);
+    let returned: Vec<LeaverRow> = database.fetch_all(returned).await?;
+    rows.extend(returned.into_iter().map(|row| LeaverRow { came_back: true, ..row }));
+    Ok(rows)
 }
 
 pub(super) async fn one(database: &Database, declared: &Snapshot, person: PersonId) -> Result<Leaver> {
@@ -209,6 +230,19 @@ async fn why_none(database: &Database, person: PersonId) -> Result<Problem> {
             .remedy("`portctl person list` shows those that there are."),
         Some((status,)) => {
             let status = PersonStatus::from_stored(&status).as_str();
+            let left: Option<(i64,)> = database
+                .fetch_optional(
+                    sql("SELECT since FROM leavers WHERE person = $1 ORDER BY since DESC LIMIT 1")
+                        .bind(person),
+                )
+                .await?;
+            if let Some((since,)) = left {
+                let since = Timestamp::from_millis(since);
+                return Ok(Problem::conflict(format!(
+                    "{person} left at {since} and has come back: she is {status}"
+                ))
+                .remedy("What she knew when she left is changed all the same: `portctl rotation list`."));
+            }
             Problem::conflict(format!(
                 "{person} has not left: she is {status}, and nothing is taken from her"
             ))

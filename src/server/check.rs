@@ -60,7 +60,10 @@ pub async fn check(config: Config) -> Vec<Checked> {
             server.app.database.close().await;
         }
         Err(problem) => {
-            found.push(Checked::one("database", failure(&problem)));
+            // What keeps it from being opened is mostly the database; some say what else it is.
+            let connection = problem.more.get("connection").and_then(serde_json::Value::as_str);
+            let what = connection.map_or("database".to_owned(), |name| format!("connection {name}"));
+            found.push(Checked::one(what, failure(&problem)));
             found.push(engine(&config, &[], &[]).await);
         }
     }

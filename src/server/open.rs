@@ -79,7 +79,8 @@ impl Server {
     /// provider and to no cluster yet.
     ///
     /// # Errors
-    /// `invalid-configuration`; `database-unavailable`; a database that was made by `dev`, that is not
+    /// `invalid-configuration`, also where an identity provider is called like a connection;
+    /// `database-unavailable`; a database that was made by `dev`, that is not
     /// migrated, whose log is altered or whose master key is another.
     #[expect(
         clippy::too_many_lines,
@@ -131,6 +132,9 @@ impl Server {
             public_url: config.public_url.clone(),
             protected: Arc::new(DeclaredProtected::new(catalog.clone())),
         });
+        if opening != Opening::Recover {
+            scim.check_names().await?;
+        }
         let vault = vault(&config.engine, &ambient)?;
         let secrets = Secrets::new(secrets::Parts {
             database: database.clone(),

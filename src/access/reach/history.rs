@@ -34,6 +34,7 @@ pub const ACTIONS: &[&str] = &[
     "grant.ended",
     "log.recovered",
     "connection.heard",
+    "connection.disabled",
 ];
 
 /// What the entries so far come to.
@@ -62,6 +63,10 @@ impl History {
             self.heard(entry);
             return Ok(());
         }
+        if entry.action == "connection.disabled" {
+            self.disabled(entry);
+            return Ok(());
+        }
         if entry.action == "log.recovered" {
             self.people.values_mut().for_each(Somebody::recovered);
             return Ok(());
@@ -83,6 +88,14 @@ impl History {
         let by = said(entry, "provider");
         let groups = self.people.values_mut().flat_map(|somebody| &mut somebody.groups);
         groups.filter(|it| by == Some(it.source.as_str())).for_each(|it| it.asserted_at = entry.time);
+    }
+
+    /// What a connection said of groups holds no longer.
+    fn disabled(&mut self, entry: &Entry) {
+        let by = entry.resource.as_deref().and_then(|it| it.strip_prefix("connection/"));
+        for somebody in self.people.values_mut() {
+            somebody.groups.retain(|it| by != Some(it.source.as_str()));
+        }
     }
 
     fn of(&mut self, whom: PersonId, entry: &Entry) -> Result<()> {

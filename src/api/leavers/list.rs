@@ -17,9 +17,9 @@ use crate::{
 /// Everyone who has left.
 #[derive(Serialize, ToSchema)]
 pub struct Leavers {
-    /// Those with something left first.
+    /// Those with something left first, those who came back last.
     items: Vec<LeaverLine>,
-    /// Always null: 500 at most are listed.
+    /// Always null: 500 at most are listed, and 500 of those who came back.
     next: Option<String>,
 }
 
@@ -29,7 +29,7 @@ pub struct Leavers {
     path = "/leavers",
     tag = "leavers",
     responses(
-        (status = 200, description = "Those with something left first.", body = Leavers),
+        (status = 200, description = "Those with something left first, those who came back last.", body = Leavers),
         (status = 403, description = "`denied`"),
     )
 )]

@@ -56,12 +56,14 @@ pub struct LeaverLine {
     pub since: String,
     /// When she was closed.
     pub closed_at: Option<String>,
-    /// How: `nothing-left`, or `by-hand` by somebody who said why.
+    /// How: `nothing-left`, `by-hand` by somebody who said why, or `came-back`.
     pub outcome: Option<String>,
     /// Who closed her by hand.
     pub closed_by: Option<String>,
     /// Why she was closed by hand.
     pub closed_because: Option<String>,
+    /// Whether she has come back since: only what she knew is still left of it then.
+    pub came_back: bool,
     /// How much is left.
     pub left: LeftView,
 }
@@ -75,6 +77,7 @@ impl From<&LeaverRow> for LeaverLine {
             outcome: row.outcome.clone().filter(|_| row.closed_at.is_some()),
             closed_by: row.closed_by.clone().filter(|_| row.closed_at.is_some()),
             closed_because: row.closed_because.clone().filter(|_| row.closed_at.is_some()),
+            came_back: row.came_back,
             left: row.left.into(),
         }
     }

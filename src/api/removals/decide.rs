@@ -37,6 +37,9 @@ pub struct DecideRequest {
 pub struct Decided {
     /// Of how many people it was decided.
     pub decided: usize,
+    /// Those of them, `per_…`, whom the connection that removed them has no more, because it deleted them: they
+    /// are in none of its groups until it provisions them again.
+    pub outside: Vec<String>,
 }
 
 async fn whom(app: &App, caller: &Caller, body: &DecideRequest) -> Result<Vec<PersonId>> {
@@ -71,16 +74,19 @@ async fn decide(
         })
     };
     let outcomes: Vec<_> = stream::iter(people).map(one).buffered(AT_ONCE).collect().await;
-    let mut decided = 0;
+    let (mut decided, mut outside) = (0, Vec::new());
     for outcome in outcomes {
         match outcome {
-            Ok(_) => decided += 1,
+            Ok(it) => {
+                decided += 1;
+                outside.extend(it.outside.then(|| it.person.to_string()));
+            }
             // Somebody else was quicker with one of many.
             Err(problem) if body.all && problem.is(ProblemKind::Conflict) => {}
             Err(problem) => return Err(problem.with("decided", decided)),
         }
     }
-    Ok(Json(Decided { decided }))
+    Ok(Json(Decided { decided, outside }))
 }
 
 /// Let held removals through: these people have left, and everything is taken from them.

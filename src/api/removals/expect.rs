@@ -52,7 +52,7 @@ pub struct Announced {
     request_body = ExpectRequest,
     responses(
         (status = 201, description = "So many pass.", body = Announced),
-        (status = 400, description = "`invalid-request`: no number, no reason, a time that is over"),
+        (status = 400, description = "`invalid-request`: no number, no reason, a time that is over, no such connection"),
         (status = 403, description = "`denied`"),
     )
 )]

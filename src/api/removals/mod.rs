@@ -3,6 +3,7 @@
 pub mod decide;
 pub mod expect;
 pub mod list;
+pub mod withdraw;
 
 use std::sync::Arc;
 
@@ -83,5 +84,9 @@ impl From<Expected> for ExpectedView {
 
 /// All endpoints here.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().merge(list::routes()).merge(decide::routes()).merge(expect::route())
+    OpenApiRouter::new()
+        .merge(list::routes())
+        .merge(decide::routes())
+        .merge(expect::route())
+        .merge(withdraw::route())
 }

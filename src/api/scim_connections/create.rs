@@ -58,7 +58,7 @@ impl NewConnectionRequest {
             link,
             authoritative: self.authoritative,
             may_reactivate: self.may_reactivate,
-            groups: if self.groups.is_empty() { vec!["*".to_owned()] } else { self.groups },
+            groups: written(self.groups),
             limit: RemovalLimit {
                 number: self.removals_number.unwrap_or(usual.number),
                 percent: self.removals_share.unwrap_or(usual.percent),
@@ -66,6 +66,11 @@ impl NewConnectionRequest {
             },
         })
     }
+}
+
+/// Patterns of the groups that may be written; all where none is given.
+pub(super) fn written(groups: Vec<String>) -> Vec<String> {
+    if groups.is_empty() { vec!["*".to_owned()] } else { groups }
 }
 
 /// Make a connection by which an identity provider says who works here. Its token is answered this once.

@@ -4,6 +4,7 @@ mod check;
 mod create;
 mod end;
 mod list;
+mod set;
 mod show;
 mod tokens;
 
@@ -107,6 +108,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(list::route())
         .merge(show::routes())
         .merge(tokens::routes())
+        .merge(set::route())
         .merge(end::route())
         .merge(check::route())
 }

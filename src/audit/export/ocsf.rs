@@ -72,6 +72,7 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         "person.deactivated" => (Entity, DEACTIVATE),
         "removal.refused"
         | "removal.rejected"
+        | "removal.unexpected"
         | "leaver.closed"
         | "rotation.closed"
         | "rotation.asked"
@@ -97,6 +98,7 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         | "delivery.failed"
         | "person.linked"
         | "scim.user-changed"
+        | "connection.changed"
         | "scim.group-changed" => (Entity, UPDATE),
         "person.forgotten" | "delivery.removing" | "delivery.removed" | "delivery.ended"
         | "scim.user-deleted" | "scim.group-deleted" => (Entity, DELETE),

@@ -73,7 +73,7 @@ impl Broker {
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for known in &people.groups {
             let Some(group) = declared.groups.get(&known.group) else { continue };
-            let query = sql("SELECT person FROM memberships WHERE source = $1 AND group_id = $2");
+            let query = sql("SELECT person FROM memberships_of_now WHERE source = $1 AND group_id = $2");
             let query = query.bind(&group.provider).bind(&group.id);
             for (person,) in self.it.database.fetch_all::<(String,)>(query).await? {
                 found.entry(person).or_default().insert(known.named.clone());

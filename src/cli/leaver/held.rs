@@ -4,8 +4,8 @@ use clap::Args;
 
 use crate::{
     base::{Problem, Result},
-    cli::{Context, DONE, Table, audit::end_of, output::note},
-    client::{ExpectedRemovals, HeldAct, HeldRemoval},
+    cli::{Context, DONE, Table, audit::end_of, output::note, printable},
+    client::{Announced, ExpectedRemovals, HeldAct, HeldRemoval},
 };
 
 /// Whom a decision is about, and why.
@@ -33,6 +33,13 @@ impl Decide {
             HeldAct::Reject => "as they were before",
         };
         context.output.tell(&decided, |it| format!("{} people are {became}\n", it.decided))?;
+        if !decided.outside.is_empty() {
+            note(&format!(
+                "Their connection has deleted these, so they are in none of its groups until the identity provider \
+                 assigns them again: {}",
+                decided.outside.iter().map(|it| printable(it)).collect::<Vec<_>>().join(", ")
+            ));
+        }
         Ok(DONE)
     }
 }
@@ -59,7 +66,9 @@ impl Expect {
         let client = context.client()?;
         let connection = self.connection.as_deref();
         let answer = client.expect_removals(self.number, until, connection, &self.reason).await?;
-        context.output.tell(&answer, |_| format!("{} removals pass until {until}\n", self.number))?;
+        let told =
+            |it: &Announced| format!("{} removals pass until {until}: {}\n", self.number, printable(&it.id));
+        context.output.tell(&answer, told)?;
         Ok(DONE)
     }
 }
@@ -80,7 +89,13 @@ pub(super) async fn list(context: &Context) -> Result<u8> {
 
 fn announced(it: &ExpectedRemovals) -> String {
     let by = it.connection.as_deref().unwrap_or("any connection");
-    format!("Announced: {} removals by {by} until {}, {} of them used.", it.number, it.until, it.used)
+    format!(
+        "Announced as {}: {} removals by {by} until {}, {} of them used. Take it back: portctl leaver unexpect.",
+        printable(&it.id),
+        it.number,
+        it.until,
+        it.used
+    )
 }
 
 fn table(held: &[HeldRemoval]) -> Table {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use clap::Subcommand;
 
-use super::{Context, DONE, Table, printable, rotation::tasks_table};
+use super::{Context, DONE, Table, output::note, printable, rotation::tasks_table};
 use crate::{
     base::Result,
     client::{HeldAct, Leaver, LeaverLine, Left},
@@ -44,6 +44,14 @@ pub enum Command {
     Reject(held::Decide),
     /// Announce that people are going to be removed, so that so many are not held.
     Expect(held::Expect),
+    /// Take such an announcement back; what has passed by then stays so.
+    Unexpect {
+        /// Its id, `xpt_…`: `portctl leaver held` shows it.
+        announcement: String,
+        /// Why; stands in the log.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 impl Command {
@@ -61,6 +69,10 @@ impl Command {
             Self::Release(it) => return it.run(context, HeldAct::Release).await,
             Self::Reject(it) => return it.run(context, HeldAct::Reject).await,
             Self::Expect(it) => return it.run(context).await,
+            Self::Unexpect { announcement, reason } => {
+                client.withdraw_expected(&announcement, &reason).await?;
+                note(&format!("{} lets nobody else through", printable(&announcement)));
+            }
         }
         Ok(DONE)
     }
@@ -95,6 +107,9 @@ fn table(leavers: &[LeaverLine]) -> Table {
 /// When and how she was closed.
 fn closed(line: &LeaverLine) -> String {
     match (&line.closed_at, line.outcome.as_deref()) {
+        (Some(at), Some("came-back")) => format!("{at} came back"),
+        (Some(at), _) if line.came_back => format!("{at}, then came back"),
+        (None, _) if line.came_back => "came back".to_owned(),
         (None, _) => "-".to_owned(),
         (Some(at), Some("by-hand")) => format!("{at} by hand"),
         (Some(at), _) => at.clone(),

@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 use crate::{
     base::{Problem, Result},
     cli::{Context, DONE, Table, output::note, printable},
-    client::{ConnectionChecked, ConnectionDetails, ConnectionLine, ConnectionToken, NewConnection},
+    client::{
+        ConnectionChange, ConnectionChecked, ConnectionDetails, ConnectionLine, ConnectionToken,
+        NewConnection,
+    },
 };
 
 /// Connections by which identity providers say who works here.
@@ -15,6 +18,8 @@ use crate::{
 pub enum Command {
     /// Make one; its token is printed this once.
     Create(Create),
+    /// Change what is set for one; what is not named stays as it is.
+    Set(Set),
     /// Make another token; the one before it goes on until `retire`, or until the next `rotate`.
     Rotate {
         /// The connection.
@@ -78,11 +83,43 @@ pub struct Create {
     removals_within: Option<String>,
 }
 
+/// What is to be set for a connection.
+#[derive(Debug, Args)]
+pub struct Set {
+    /// The connection.
+    connection: String,
+    /// By which identity provider its people sign in; only while nobody is linked.
+    #[arg(long)]
+    provider: Option<String>,
+    /// Which attribute equals which claim; only while nobody is linked.
+    #[arg(long)]
+    link: Option<String>,
+    /// Whether signing in by that provider creates nobody.
+    #[arg(long, value_name = "TRUE-OR-FALSE")]
+    authoritative: Option<bool>,
+    /// Whether it may bring back whom it deactivated.
+    #[arg(long, value_name = "TRUE-OR-FALSE")]
+    may_reactivate: Option<bool>,
+    /// A group that it may write, in place of those of before; `*` stands for any text. Several can be given.
+    #[arg(long = "group", value_name = "PATTERN")]
+    groups: Vec<String>,
+    /// How many people it may remove before somebody is asked.
+    #[arg(long, value_name = "NUMBER")]
+    removals: Option<i64>,
+    /// The same as a share of its people; whichever is more counts.
+    #[arg(long, value_name = "PERCENT")]
+    removals_share: Option<i64>,
+    /// In which time, such as 1h.
+    #[arg(long, value_name = "TIME")]
+    removals_within: Option<String>,
+}
+
 impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         let client = context.client()?;
         match self {
             Self::Create(it) => it.run(context).await?,
+            Self::Set(it) => it.run(context).await?,
             Self::Rotate { connection } => tell(context, &client.rotate_connection(&connection).await?)?,
             Self::Retire { connection } => {
                 let retired = client.retire_connection(&connection).await?;
@@ -121,6 +158,23 @@ impl Create {
     }
 }
 
+impl Set {
+    async fn run(self, context: &Context) -> Result<()> {
+        let change = ConnectionChange {
+            provider: self.provider,
+            link: self.link,
+            authoritative: self.authoritative,
+            may_reactivate: self.may_reactivate,
+            groups: (!self.groups.is_empty()).then_some(self.groups),
+            removals_number: self.removals,
+            removals_share: self.removals_share,
+            removals_within: self.removals_within,
+        };
+        let now = context.client()?.set_connection(&self.connection, &change).await?;
+        context.output.tell(&now, settings)
+    }
+}
+
 /// The token is the one thing on standard output; where it goes is said beside.
 fn tell(context: &Context, made: &ConnectionToken) -> Result<()> {
     let token = made.token.expose_text().ok_or_else(|| Problem::internal("the token is no text"))?;
@@ -154,7 +208,8 @@ fn text(it: &ConnectionDetails) -> String {
         printable(&line.provider),
         printable(&heard)
     );
-    let _ = writeln!(out, "linked by {}, {} live tokens", printable(&line.link), it.tokens.len());
+    let _ = writeln!(out, "{} live tokens", it.tokens.len());
+    out.push_str(&settings(line));
     let _ = writeln!(
         out,
         "{} people, {} of them linked; {} groups with {} members",
@@ -173,6 +228,24 @@ fn text(it: &ConnectionDetails) -> String {
         let _ = write!(out, "\n{}", Table::new(&["REFUSED", "WHAT", "WHOM", "TIMES", "BECAUSE"]).with(rows));
     }
     out
+}
+
+/// What is set for it, and can be set anew.
+fn settings(it: &ConnectionLine) -> String {
+    let yes = |it: bool| if it { "yes" } else { "no" };
+    let groups: Vec<String> = it.groups.iter().map(|it| printable(it).to_string()).collect();
+    format!(
+        "people of {} are linked by {}; authoritative: {}; may reactivate: {}; groups: {}\n\
+         removals within {} before somebody is asked: {}, or {} % of its people\n",
+        printable(&it.provider),
+        printable(&it.link),
+        yes(it.authoritative),
+        yes(it.may_reactivate),
+        groups.join(", "),
+        printable(&it.removals_within),
+        it.removals_number,
+        it.removals_share
+    )
 }
 
 fn checked(it: &ConnectionChecked) -> String {

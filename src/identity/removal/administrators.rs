@@ -3,8 +3,8 @@
 use super::Removals;
 use crate::{
     audit::Work,
-    base::{Result, config::AdministratorGroup, ids::PersonId},
-    store::Query,
+    base::{Name, Problem, Result, config::AdministratorGroup, ids::PersonId},
+    store::{Query, sql},
 };
 
 /// What somebody is among the administrators.
@@ -50,6 +50,48 @@ impl Removals {
     }
 }
 
+impl Removals {
+    /// Refuses to let go of what `source` says of groups, where only that makes anybody an administrator.
+    ///
+    /// # Errors
+    /// `conflict`.
+    pub(in crate::identity) async fn check_not_the_only(
+        &self,
+        work: &mut Work<'_>,
+        source: &Name,
+    ) -> Result<()> {
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.administrators.iter().partition(|it| it.provider == source.as_str());
+        if !any_in(work, &own).await? || any_in(work, &others).await? {
+            return Ok(());
+        }
+        Err(Problem::conflict(format!(
+            "only what '{source}' says of groups makes anybody an administrator: nobody would be left"
+        ))
+        .remedy(
+            "Name a group of another source in `administrators` of the server's configuration, and let somebody \
+             who is in it sign in first.",
+        ))
+    }
+}
+
+async fn any_in(work: &mut Work<'_>, groups: &[&AdministratorGroup]) -> Result<bool> {
+    for group in groups {
+        let found: Option<(String,)> = work
+            .fetch_optional(
+                sql("SELECT p.id FROM memberships_of_now m JOIN people p ON p.id = m.person \
+                     WHERE m.source = $1 AND m.group_id = $2 AND p.status = 'active' LIMIT 1")
+                .bind(&group.provider)
+                .bind(&group.id),
+            )
+            .await?;
+        if found.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether an active person is in `group`: the one meant, or another than her.
 async fn in_group(
     work: &mut Work<'_>,
@@ -58,7 +100,7 @@ async fn in_group(
     comparison: &'static str,
 ) -> Result<bool> {
     let text = format!(
-        "SELECT CAST(count(*) AS BIGINT) AS n FROM memberships m JOIN people p ON p.id = m.person \
+        "SELECT CAST(count(*) AS BIGINT) AS n FROM memberships_of_now m JOIN people p ON p.id = m.person \
          WHERE m.source = $1 AND m.group_id = $2 AND p.status = 'active' AND p.id {comparison} $3"
     );
     let args = vec![group.provider.as_str().into(), group.id.as_str().into(), person.into()];

@@ -14,7 +14,7 @@ use crate::{
         ids::{ExpectationId, RemovalBatchId},
     },
     identity::caller::stored_id,
-    store::sql,
+    store::{Query, sql},
 };
 
 /// What a connection may remove in a while without anybody being asked: so many people, or that share of
@@ -52,18 +52,25 @@ pub(super) enum Passage {
     Held { batch: RemovalBatchId, is_new: bool },
 }
 
+/// Whether a person `p` is among those of whom a share is taken: she was here when the window began at `$2`,
+/// or has signed in. Those whom the connection made only now prove nothing of how many it has.
+pub(in crate::identity) const COUNTS: &str =
+    "(p.created_at <= $2 OR EXISTS (SELECT 1 FROM sessions s WHERE s.person = p.id))";
+
 /// What a connection removed since the window began.
 #[derive(sqlx::FromRow)]
 struct Lately {
+    /// Without anybody being asked.
     by_itself: i64,
-    in_all: i64,
+    /// In all, of those of whom a share is taken.
+    of_those: i64,
 }
 
 /// Whether one more removal by `source` goes through now.
 pub(super) async fn passage(work: &mut Work<'_>, source: &Source) -> Result<Passage> {
     let open = open_batch(work, source).await?;
     let lately = lately(work, source, work.now().before(source.limit.window)).await?;
-    if open.is_none() && lately.by_itself < source.limit.of(source.people + lately.in_all) {
+    if open.is_none() && lately.by_itself < source.limit.of(source.people + lately.of_those) {
         return Ok(Passage::Free { expected: None });
     }
     if let Some(expected) = expected(work, source).await? {
@@ -86,26 +93,24 @@ async fn open_batch(work: &mut Work<'_>, source: &Source) -> Result<Option<Remov
 }
 
 async fn lately(work: &mut Work<'_>, source: &Source, since: Timestamp) -> Result<Lately> {
-    let found: Option<Lately> = work
-        .fetch_optional(
-            sql(
-                "SELECT CAST(COALESCE(sum(CASE WHEN state = 'done' AND expected IS NULL THEN 1 ELSE 0 END), 0) AS BIGINT) \
-                 AS by_itself, CAST(count(*) AS BIGINT) AS in_all FROM removals \
-                 WHERE connection = $1 AND at > $2 AND state IN ('done', 'held', 'released')",
-            )
-            .bind(&source.connection)
-            .bind(since),
-        )
-        .await?;
-    Ok(found.unwrap_or(Lately { by_itself: 0, in_all: 0 }))
+    let text = format!(
+        "SELECT CAST(COALESCE(sum(CASE WHEN r.state = 'done' AND r.expected IS NULL THEN 1 ELSE 0 END), 0) AS BIGINT) \
+         AS by_itself, CAST(COALESCE(sum(CASE WHEN {COUNTS} THEN 1 ELSE 0 END), 0) AS BIGINT) AS of_those \
+         FROM removals r JOIN people p ON p.id = r.person \
+         WHERE r.connection = $1 AND r.at > $2 AND r.state IN ('done', 'held', 'released')"
+    );
+    let args = vec![(&source.connection).into(), since.into()];
+    let found: Option<Lately> = work.fetch_optional(Query::composed(text, args)).await?;
+    Ok(found.unwrap_or(Lately { by_itself: 0, of_those: 0 }))
 }
 
-/// An announcement that is not used up, the earliest to end first.
+/// An announcement that is not used up: one for this connection before one for any, the earliest to end first.
 async fn expected(work: &mut Work<'_>, source: &Source) -> Result<Option<ExpectationId>> {
     let found: Option<(String,)> = work
         .fetch_optional(
-            sql("SELECT id FROM expected_removals WHERE used < number AND until > $1 \
-                 AND (connection IS NULL OR connection = $2) ORDER BY until, id LIMIT 1")
+            sql("SELECT id FROM expected_removals WHERE used < number AND until > $1 AND withdrawn_at IS NULL \
+                 AND (connection IS NULL OR connection = $2) \
+                 ORDER BY CASE WHEN connection IS NULL THEN 1 ELSE 0 END, until, id LIMIT 1")
             .bind(work.now())
             .bind(&source.connection),
         )

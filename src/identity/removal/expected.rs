@@ -60,7 +60,8 @@ impl Identity {
     /// Announces removals: so many pass, beyond what passes by itself.
     ///
     /// # Errors
-    /// `invalid-request` without a number or a reason, or where it would end before it began.
+    /// `invalid-request` without a number or a reason, where it would end before it began, or for a connection
+    /// that is not in use.
     pub async fn expect_removals(&self, permit: Permit, what: Announcement) -> Result<ExpectationId> {
         permit.expect(Action::ManagePeople)?;
         if what.reason.trim().is_empty() {
@@ -75,6 +76,18 @@ impl Identity {
         self.log.perform(Expect { permit, what }).await
     }
 
+    /// Takes an announcement back: what has not passed by now is not let through.
+    ///
+    /// # Errors
+    /// `not-found`; `conflict` where it counts no more; `invalid-request` without a reason.
+    pub async fn withdraw_expected(&self, permit: Permit, id: ExpectationId, reason: &str) -> Result<()> {
+        permit.expect(Action::ManagePeople)?;
+        if reason.trim().is_empty() {
+            return Err(Problem::invalid("a reason is wanted").remedy("Add `--reason \"…\"`."));
+        }
+        self.log.perform(Withdraw { permit, id, reason: reason.to_owned() }).await
+    }
+
     /// Announcements that still count, the earliest to end first.
     ///
     /// # Errors
@@ -85,7 +98,7 @@ impl Identity {
             .database
             .fetch_all(
                 sql("SELECT id, connection, number, used, until, by_whom, reason FROM expected_removals \
-                     WHERE until > $1 AND used < number ORDER BY until, id LIMIT 500")
+                     WHERE until > $1 AND used < number AND withdrawn_at IS NULL ORDER BY until, id LIMIT 500")
                 .bind(self.ambient.now()),
             )
             .await?;
@@ -125,6 +138,9 @@ impl Unit for Expect {
     async fn run(&self, work: &mut Work<'_>) -> Result<ExpectationId> {
         let id: ExpectationId = work.ambient().id();
         let what = &self.what;
+        if let Some(connection) = &what.connection {
+            check_in_use(work, connection).await?;
+        }
         work.execute(
             sql("INSERT INTO expected_removals (id, connection, number, used, until, by_whom, reason, created_at) \
                  VALUES ($1, $2, $3, 0, $4, $5, $6, $7)")
@@ -146,5 +162,68 @@ impl Unit for Expect {
                 .with("connection", what.connection.as_ref().map(ToString::to_string)),
         );
         Ok(id)
+    }
+}
+
+/// Refuses a connection by which nobody is removed: whoever announces by a slip of the pen waits in vain.
+async fn check_in_use(work: &mut Work<'_>, connection: &Name) -> Result<()> {
+    let there: Vec<(String,)> = work
+        .fetch_all(sql("SELECT name FROM scim_connections WHERE disabled_at IS NULL ORDER BY name"))
+        .await?;
+    let names: Vec<&str> = there.iter().map(|(name,)| name.as_str()).collect();
+    if names.contains(&connection.as_str()) {
+        return Ok(());
+    }
+    let remedy = match names.as_slice() {
+        [] => "None is: leave `--connection` out, and it counts for any.".to_owned(),
+        names => format!("Those that are: {}.", names.join(", ")),
+    };
+    Err(Problem::invalid(format!("no connection '{connection}' is in use")).remedy(remedy))
+}
+
+struct Withdraw {
+    permit: Permit,
+    id: ExpectationId,
+    reason: String,
+}
+
+#[async_trait]
+impl Unit for Withdraw {
+    type Output = ();
+
+    fn authority(&self) -> Authority<'_> {
+        Authority::Permit(&self.permit)
+    }
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<()> {
+        let found: Option<(i64, i64, i64)> = work
+            .fetch_optional(
+                sql("SELECT number, used, CAST(CASE WHEN withdrawn_at IS NULL AND used < number AND until > $2 \
+                     THEN 1 ELSE 0 END AS BIGINT) FROM expected_removals WHERE id = $1")
+                .bind(self.id)
+                .bind(work.now()),
+            )
+            .await?;
+        let remedy = "`portctl leaver held` shows what is announced.";
+        let (number, used, counts) = found.ok_or_else(|| {
+            Problem::not_found(format!("nothing is announced as {}", self.id)).remedy(remedy)
+        })?;
+        if counts == 0 {
+            return Err(Problem::conflict(format!("{} counts no more", self.id)).remedy(remedy));
+        }
+        work.execute(
+            sql("UPDATE expected_removals SET withdrawn_at = $2 WHERE id = $1")
+                .bind(self.id)
+                .bind(work.now()),
+        )
+        .await?;
+        work.record(
+            Draft::act("removal.unexpected")
+                .resource(self.id)
+                .reason(&self.reason)
+                .with("number", number)
+                .with("used", used),
+        );
+        Ok(())
     }
 }

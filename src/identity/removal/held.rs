@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{Removals, Removed, row::set_status, row::standing, take};
+use super::{Removals, row::set_status, row::standing, take};
 use crate::{
     audit::{Authority, Draft, Unit, Work},
     base::{Name, Problem, Result, Timestamp, ids::PersonId},
-    identity::{Identity, StatusChanged, caller::stored_id, sessions::move_facts},
+    identity::{Identity, caller::stored_id, sessions::move_facts},
     policy::{Action, Permit, PersonStatus},
     store::sql,
 };
@@ -44,6 +44,18 @@ impl Verdict {
             Self::Reject => "rejected",
         }
     }
+}
+
+/// What became of somebody who was held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecidedOn {
+    /// Who.
+    pub person: PersonId,
+    /// What she is now.
+    pub status: PersonStatus,
+    /// Whether she has been brought back and her connection has her no more, because it deleted her: she is in
+    /// none of its groups.
+    pub outside: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -105,7 +117,7 @@ impl Identity {
         person: PersonId,
         verdict: Verdict,
         reason: &str,
-    ) -> Result<StatusChanged> {
+    ) -> Result<DecidedOn> {
         permit.expect(Action::ManagePeople)?;
         if reason.trim().is_empty() {
             return Err(Problem::invalid("a reason is wanted").remedy("Add `--reason \"…\"`."));
@@ -140,13 +152,13 @@ struct Decide {
 
 #[async_trait]
 impl Unit for Decide {
-    type Output = StatusChanged;
+    type Output = DecidedOn;
 
     fn authority(&self) -> Authority<'_> {
         Authority::Permit(&self.permit)
     }
 
-    async fn run(&self, work: &mut Work<'_>) -> Result<StatusChanged> {
+    async fn run(&self, work: &mut Work<'_>) -> Result<DecidedOn> {
         let settled = settle(work, self.person, self.verdict, &self.by, &self.reason).await?;
         let settled = settled.ok_or_else(|| {
             Problem::conflict(format!("no removal of {} is held", self.person))
@@ -156,23 +168,20 @@ impl Unit for Decide {
             Verdict::Release => self.release(work, &settled).await,
             Verdict::Reject => {
                 let status = settled.undo(work, self.person, &self.reason).await?;
-                Ok(StatusChanged { person: self.person, status, sessions_ended: 0 })
+                let outside = !settled.has_her(work, self.person).await?;
+                Ok(DecidedOn { person: self.person, status, outside })
             }
         }
     }
 }
 
 impl Decide {
-    async fn release(&self, work: &mut Work<'_>, settled: &Settled) -> Result<StatusChanged> {
+    async fn release(&self, work: &mut Work<'_>, settled: &Settled) -> Result<DecidedOn> {
         let draft = Draft::act("person.deactivated")
             .with("released", settled.batch.as_str())
             .with("connection", settled.connection.as_str());
-        let removed = take(work, self.person, &settled.cause(), &self.reason, draft).await?;
-        let sessions_ended = match removed {
-            Removed::Deactivated { sessions_ended } => sessions_ended,
-            _ => 0,
-        };
-        Ok(StatusChanged { person: self.person, status: PersonStatus::Deactivated, sessions_ended })
+        take(work, self.person, &settled.cause(), &self.reason, draft).await?;
+        Ok(DecidedOn { person: self.person, status: PersonStatus::Deactivated, outside: false })
     }
 }
 
@@ -180,6 +189,18 @@ impl Settled {
     /// The connection, as a person's row names it.
     pub(super) fn cause(&self) -> String {
         format!("connection/{}", self.connection)
+    }
+
+    /// Whether the connection has her still.
+    async fn has_her(&self, work: &mut Work<'_>, person: PersonId) -> Result<bool> {
+        let found: Option<(String,)> = work
+            .fetch_optional(
+                sql("SELECT id FROM scim_users WHERE person = $1 AND connection = $2 AND deleted_at IS NULL")
+                    .bind(person)
+                    .bind(&self.connection),
+            )
+            .await?;
+        Ok(found.is_some())
     }
 
     /// Makes her what she was before the connection removed her.

@@ -15,9 +15,10 @@ mod row;
 
 use std::{fmt, sync::Arc};
 
+pub(super) use breaker::COUNTS;
 pub use breaker::RemovalLimit;
 pub use expected::{Announcement, Expected};
-pub use held::{Held, Verdict};
+pub use held::{DecidedOn, Held, Verdict};
 
 use self::{
     administrators::Standing,
@@ -41,7 +42,7 @@ use crate::{
 pub struct Source {
     /// Its name.
     pub connection: Name,
-    /// How many of its people are active now, read in the unit of work at hand.
+    /// How many of its people are active now and count, read in the unit of work at hand: see `COUNTS`.
     pub people: i64,
     /// What passes without anybody being asked.
     pub limit: RemovalLimit,

@@ -10,7 +10,7 @@ use crate::{
     audit::{Authority, Draft, Unit, Work},
     base::{Name, Problem, ProblemKind, Result, Timestamp, fits},
     identity::{
-        removal::{Cause, RemovalLimit, Source},
+        removal::{COUNTS, Cause, RemovalLimit, Source},
         token::hash_of,
     },
     policy::{Action, Permit},
@@ -202,15 +202,15 @@ impl TryFrom<ConnectionRow> for Connection {
 }
 
 impl Connection {
-    /// The connection as whoever takes people away, with how many are active now.
+    /// The connection as whoever takes people away, with how many are active now and count: whoever could
+    /// make people as it pleases could remove as many more.
     pub(super) async fn cause(&self, work: &mut Work<'_>) -> Result<Cause> {
-        let people: Option<(i64,)> = work
-            .fetch_optional(
-                sql("SELECT CAST(count(*) AS BIGINT) FROM scim_users u JOIN people p ON p.id = u.person \
-                     WHERE u.connection = $1 AND u.deleted_at IS NULL AND p.status = 'active'")
-                .bind(&self.name),
-            )
-            .await?;
+        let text = format!(
+            "SELECT CAST(count(*) AS BIGINT) FROM scim_users u JOIN people p ON p.id = u.person \
+             WHERE u.connection = $1 AND u.deleted_at IS NULL AND p.status = 'active' AND {COUNTS}"
+        );
+        let args = vec![(&self.name).into(), work.now().before(self.limit.window).into()];
+        let people: Option<(i64,)> = work.fetch_optional(Query::composed(text, args)).await?;
         Ok(Cause::Source(Source {
             connection: self.name.clone(),
             people: people.map_or(0, |(n,)| n),
@@ -247,7 +247,7 @@ impl Scim {
     ///
     /// # Errors
     /// `unauthenticated` where the token is none of that connection's: whether there is such a connection
-    /// is not told; `rate-limited`.
+    /// is not told; the same where an identity provider has its name; `rate-limited`.
     pub async fn authenticate(
         &self,
         connection: &str,
@@ -266,10 +266,41 @@ impl Scim {
                 .remedy("An administrator makes one: `portctl scim connection rotate`.")
         })?;
         let connection = Arc::new(Connection::try_from(row)?);
+        self.check_told_apart(&connection.name)
+            .map_err(|problem| Problem { kind: ProblemKind::Unauthenticated, ..problem })?;
         self.0.limit.take(&connection.name, self.parts().ambient.now())?;
         let speaker = Speaker { connection, network };
         self.note_heard(&speaker).await?;
         Ok(speaker)
+    }
+
+    /// Refuses a connection that is called like an identity provider of the configuration: what the one says of
+    /// groups would be what the other says.
+    fn check_told_apart(&self, name: &Name) -> Result<()> {
+        if self.provider(name.as_str()).is_none() {
+            return Ok(());
+        }
+        Err(Problem::new(
+            ProblemKind::InvalidConfiguration,
+            format!(
+                "an identity provider and a connection are both called '{name}', and own the same groups"
+            ),
+        )
+        .with("connection", name.as_str())
+        .remedy("Give the identity provider another name in `[[providers]]`; a connection keeps its own."))
+    }
+
+    /// Refuses a configuration in which an identity provider is called like a connection, in use or not.
+    ///
+    /// # Errors
+    /// `invalid-configuration`.
+    pub async fn check_names(&self) -> Result<()> {
+        let names: Vec<(String,)> =
+            self.parts().database.fetch_all(sql("SELECT name FROM scim_connections ORDER BY name")).await?;
+        for (name,) in names {
+            self.check_told_apart(&name.parse().map_err(Problem::internal)?)?;
+        }
+        Ok(())
     }
 
     /// What it said of groups is as young as its last word.

@@ -27,8 +27,8 @@ use url::Url;
 
 pub use connection::{Connection, Link, Speaker};
 pub use manage::{
-    Checked, ConnectionCounts, ConnectionSettings, ConnectionShown, NewConnection, ScimGroupLine, TokenShown,
-    UnlinkedPerson,
+    Checked, ConnectionChange, ConnectionCounts, ConnectionSettings, ConnectionShown, NewConnection,
+    ScimGroupLine, TokenShown, UnlinkedPerson,
 };
 pub use query::{ListWish, Listed};
 pub use refusals::{Attempt, Refusal};

@@ -67,9 +67,9 @@ impl Scim {
     }
 
     /// The issuer for whose people the connection speaks.
-    fn check_settings(&self, settings: &ConnectionSettings) -> Result<String> {
+    pub(super) fn check_settings(&self, settings: &ConnectionSettings) -> Result<String> {
         let providers = &self.parts().providers;
-        if settings.name.as_str() == "recovery" || providers.iter().any(|it| it.name == settings.name) {
+        if settings.name.as_str() == "recovery" || self.provider(settings.name.as_str()).is_some() {
             return Err(Problem::invalid(format!("'{}' is the name of an identity provider", settings.name))
                 .remedy("Its groups have to be told from those of sign-ins: take another name."));
         }

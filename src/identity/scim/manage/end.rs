@@ -6,23 +6,28 @@ use super::tokens::check_enabled;
 use crate::{
     audit::{Authority, Draft, Unit, Work},
     base::{Name, Problem, Result},
-    identity::scim::Scim,
+    identity::{removal::Removals, scim::Scim},
     policy::{Action, Permit},
     store::sql,
 };
 
 impl Scim {
     /// Takes a connection out of use, for good. Whom it provisioned stays as she is; what it said of groups
-    /// grows too old by itself.
+    /// holds no longer.
     ///
     /// # Errors
-    /// `not-found`; `conflict` where it is disabled already; `invalid-request` without a reason.
+    /// `not-found`; `conflict` where it is disabled already, or nobody else says who administers;
+    /// `invalid-request` without a reason.
     pub async fn disable_connection(&self, permit: Permit, name: &Name, reason: &str) -> Result<()> {
         permit.expect(Action::ManageConnections)?;
         if reason.trim().is_empty() {
             return Err(Problem::invalid("a reason is wanted").remedy("Add `--reason \"…\"`."));
         }
-        self.parts().log.perform(Disable { permit, name: name.clone(), reason: reason.to_owned() }).await
+        let removals = self.parts().removals.clone();
+        self.parts()
+            .log
+            .perform(Disable { permit, name: name.clone(), reason: reason.to_owned(), removals })
+            .await
     }
 }
 
@@ -30,6 +35,7 @@ struct Disable {
     permit: Permit,
     name: Name,
     reason: String,
+    removals: Removals,
 }
 
 #[async_trait]
@@ -42,6 +48,15 @@ impl Unit for Disable {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<()> {
         check_enabled(work, &self.name).await?;
+        self.removals.check_not_the_only(work, &self.name).await?;
+        // Every session, grant and lease that rests on its groups is decided on anew.
+        let people = work
+            .execute(
+                sql("UPDATE people SET facts = facts + 1 \
+                     WHERE id IN (SELECT person FROM memberships WHERE source = $1)")
+                .bind(&self.name),
+            )
+            .await?;
         work.execute(
             sql("UPDATE scim_connections SET disabled_at = $2, version = version + 1 WHERE name = $1")
                 .bind(&self.name)
@@ -51,7 +66,8 @@ impl Unit for Disable {
         work.record(
             Draft::act("connection.disabled")
                 .resource(format!("connection/{}", self.name))
-                .reason(&self.reason),
+                .reason(&self.reason)
+                .with("people", people),
         );
         Ok(())
     }
