@@ -1,30 +1,25 @@
 //! Leases of OpenBao's database engine, with a real PostgreSQL behind it: whoever leases a role signs in there,
 //! and is refused once the lease is over, however that came about.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
 use port_control::{
-    base::{
-        Ambient, LeaseRef, ProblemKind, SecretValue, Timestamp,
-        config::{Access, EngineConfig},
-    },
+    base::{Ambient, LeaseRef, ProblemKind, SecretValue, Timestamp, config::Access},
     client::{Client, Lease, Lent, NewRequest, PersonAct, Verdict},
-    identity::{Arrival, Assertion},
-    secrets::{lease_addition, lease_policy, leases::EngineRole, least_policy},
+    secrets::{lease_policy, least_policy},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
-use url::Url;
 
 use super::{by_role, by_token, config, vault};
 use crate::{
-    peers::{Mount, OpenBao, Peers, Postgres, Private, TestDatabase, unique, wait_for},
+    peers::{OpenBao, Peers, Postgres, Private, TestDatabase, wait_for},
     support::{
         Given,
-        house::{BOUND, GROUND, House, Settings, name},
+        house::{BOUND, GROUND, House, Settings, sign_in_as},
+        lending::{database_engine, engine, our_mount, part, reader, sign_in, token_role},
         on_each_database, on_sqlite,
         program::Portctl,
     },
@@ -96,62 +91,6 @@ where
     on_sqlite(peers, &format!("engines::leases::{name}"), test)
 }
 
-fn role(mount: &str) -> EngineRole {
-    EngineRole { mount: mount.to_owned(), role: "reader".to_owned() }
-}
-
-/// A database engine of the test's own that makes roles in a database of the test's own.
-async fn database_engine(bao: &OpenBao, server: &Postgres, database: &TestDatabase) -> Result<String> {
-    let mount = unique("database");
-    bao.call(Method::POST, &format!("sys/mounts/{mount}"), Some(json!({ "type": "database" }))).await?;
-    let url = Url::parse(&server.url)?;
-    let (host, port) = (url.host_str().context("no host")?, url.port().context("no port")?);
-    let connection = json!({
-        "plugin_name": "postgresql-database-plugin",
-        "allowed_roles": "*",
-        "username": url.username(),
-        "password": url.password().context("no password")?,
-        "connection_url": format!(
-            "postgresql://{{{{username}}}}:{{{{password}}}}@{host}:{port}/{}?sslmode=disable", database.name
-        ),
-    });
-    bao.call(Method::POST, &format!("{mount}/config/main"), Some(connection)).await?;
-    let reader = json!({
-        "db_name": "main",
-        "creation_statements": [
-            "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"
-        ],
-        "default_ttl": "5m",
-        "max_ttl": "24h",
-    });
-    bao.call(Method::POST, &format!("{mount}/roles/reader"), Some(reader)).await?;
-    Ok(mount)
-}
-
-/// A mount of our own with the least that leases need, as `port-control vault-policy` prints it.
-async fn our_mount(bao: &OpenBao, roles: &[EngineRole]) -> Result<Mount> {
-    let text = |path: &str| {
-        let addition = lease_addition(path, roles).expect("the mounts have names");
-        least_policy(path, &[]).expect("the mount has a name") + &addition
-    };
-    let mount = bao.mount_with(text).await?;
-    let name = format!("{}-lease", mount.path);
-    bao.set_policy(&name, &lease_policy(roles)?).await?;
-    token_role(bao, &name, true).await?;
-    // Not even the policy `default` beside it.
-    let ours = format!("auth/approle/role/{}", mount.role.name);
-    bao.call(Method::POST, &ours, Some(json!({ "token_no_default_policy": true }))).await?;
-    Ok(mount)
-}
-
-async fn token_role(bao: &OpenBao, name: &str, orphan: bool) -> Result<()> {
-    let role = json!({
-        "allowed_policies": [name], "orphan": orphan, "renewable": true, "token_type": "service",
-        "token_no_default_policy": true,
-    });
-    bao.call(Method::POST, &format!("auth/token/roles/{name}"), Some(role)).await.map(drop)
-}
-
 /// A server that can lease, and the database in which its roles are.
 struct Site {
     house: House,
@@ -169,11 +108,10 @@ impl Site {
     async fn with(given: Given, bao: &OpenBao, server: &Postgres) -> Result<Self> {
         let database = server.create_database("leases").await?;
         let mount = database_engine(bao, server, &database).await?;
-        let ours = our_mount(bao, &[role(&mount)]).await?;
-        let vault = config(&bao.address, &ours.path, by_role(&ours.role));
+        let ours = our_mount(bao, &[reader(&mount)]).await?;
         let folder = given.folder.path();
         let settings = Settings {
-            engine: EngineConfig::Vault(Box::new(vault)),
+            engine: engine(bao, &ours)?,
             ..Settings::new(&given.url, folder, Access::Directory(folder.join("cluster")))
         };
         let house = House::open(&settings).await?;
@@ -187,41 +125,14 @@ impl Site {
 
     /// Somebody else who is signed in.
     async fn person(&self, who: &str, groups: &[&str]) -> Result<Client> {
-        let assertion = Assertion {
-            provider: name("dev"),
-            issuer: "http://127.0.0.1:9".to_owned(),
-            subject: who.to_owned(),
-            display_name: who.to_owned(),
-            email: Some(format!("{who}@example.com")),
-            groups: groups.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>(),
-            sid: None,
-            authenticated_at: self.house.app.ambient.now(),
-            acr: None,
-            amr: vec!["pwd".to_owned()],
-            sealed_id_token: None,
-        };
-        let arrival = Arrival { label: "a test".to_owned(), network: None, replaces: None };
-        let token = self.house.app.identity.take_in(assertion, arrival).await?.token;
+        let token = sign_in_as(&self.house.app, who, who, groups).await?;
         let server = self.house.url.parse().map_err(|e| anyhow::anyhow!("{e}"))?;
         Ok(Client::new(server, Some(token), Ambient::system(Timestamp::EPOCH))?)
     }
 
     /// Whether the credentials are good where they were made for.
     async fn signs_in(&self, lent: &Lent) -> Result<bool> {
-        let part = |name: &str| {
-            let found = lent.credentials.iter().find(|it| it.name == name);
-            let text = found.and_then(|it| it.value.expose_text()).context("the credentials lack a part")?;
-            anyhow::Ok(text.to_owned())
-        };
-        let mut url = Url::parse(&self.database.url)?;
-        url.set_username(&part("username")?).map_err(|()| anyhow::anyhow!("no user"))?;
-        url.set_password(Some(&part("password")?)).map_err(|()| anyhow::anyhow!("no password"))?;
-        match PgConnection::connect(url.as_str()).await {
-            Ok(connection) => Ok(connection.close().await.map(|()| true)?),
-            // 28: whoever this is may not sign in.
-            Err(sqlx::Error::Database(why)) if why.code().is_some_and(|it| it.starts_with("28")) => Ok(false),
-            Err(other) => Err(other.into()),
-        }
+        sign_in(&self.database, &part(lent, "username")?, &part(lent, "password")?).await
     }
 
     async fn is_refused(&self, lent: &Lent) -> Result<()> {
@@ -417,7 +328,7 @@ async fn check_says_what_leases_lack(given: Given) -> Result<()> {
     let bao = given.peers.openbao.clone().context("OpenBao was not started")?;
     let server = given.peers.postgres.clone().context("PostgreSQL was not started")?;
     let database = server.create_database("leases").await?;
-    let roles = [role(&database_engine(&bao, &server, &database).await?)];
+    let roles = [reader(&database_engine(&bao, &server, &database).await?)];
     let ours = our_mount(&bao, &roles).await?;
     let name = format!("{}-lease", ours.path);
     let fresh = || vault(config(&bao.address, &ours.path, by_role(&ours.role)));

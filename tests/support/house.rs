@@ -29,6 +29,9 @@ use tokio_util::sync::CancellationToken;
 use super::program::write_private;
 use crate::peers::wait_for;
 
+/// Where everybody comes from; it is never asked.
+pub const ISSUER: &str = "http://127.0.0.1:9";
+
 /// Longer than anything takes that happens by itself, however busy the machine is.
 pub const BOUND: Duration = Duration::from_secs(30);
 
@@ -101,7 +104,7 @@ impl Settings {
 fn provider() -> ProviderConfig {
     ProviderConfig {
         name: name("dev"),
-        issuer: "http://127.0.0.1:9".to_owned(),
+        issuer: ISSUER.to_owned(),
         client_id: "port-control".to_owned(),
         client_secret: None,
         groups_claim: "groups".to_owned(),
@@ -222,13 +225,18 @@ impl House {
 
 /// Signs Dana in as if her identity provider had said so, and gives her token.
 pub async fn sign_in(app: &App) -> Result<SecretValue> {
+    sign_in_as(app, "dana", "Dana", &["engineering", "it"]).await
+}
+
+/// The same for anybody.
+pub async fn sign_in_as(app: &App, who: &str, called: &str, groups: &[&str]) -> Result<SecretValue> {
     let assertion = Assertion {
         provider: name("dev"),
-        issuer: "http://127.0.0.1:9".to_owned(),
-        subject: "dana".to_owned(),
-        display_name: "Dana".to_owned(),
-        email: Some("dana@example.com".to_owned()),
-        groups: BTreeSet::from(["engineering".to_owned(), "it".to_owned()]),
+        issuer: ISSUER.to_owned(),
+        subject: who.to_owned(),
+        display_name: called.to_owned(),
+        email: Some(format!("{who}@example.com")),
+        groups: groups.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>(),
         sid: None,
         authenticated_at: app.ambient.now(),
         acr: None,

@@ -5,6 +5,7 @@
 mod databases;
 pub mod house;
 pub mod jobs;
+pub mod lending;
 pub mod program;
 pub mod readme;
 pub mod siem;
