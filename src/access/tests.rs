@@ -1,5 +1,6 @@
 //! Asking, approving, having, losing: with the clock and the rows in hand.
 
+mod lease_rights;
 mod movers;
 
 use std::time::Duration;

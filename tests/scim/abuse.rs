@@ -25,6 +25,11 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_each_database(peers, "scim::abuse_9_a_group_by_the_name_of_a_privileged_one", privileged_name),
         on_each_database(peers, "scim::abuse_10_put_and_post_bring_nobody_back", put_and_post),
         on_each_database(peers, "scim::abuse_11_what_cannot_be_done_is_refused_and_told", refused_and_told),
+        on_each_database(
+            peers,
+            "scim::abuse_11_a_removal_stands_whatever_is_refused_beside_it",
+            removal_stands,
+        ),
         on_each_database(peers, "scim::abuse_12_a_removal_empties_no_group", empties_no_group),
         on_each_database(peers, "scim::abuse_14_signing_in_creates_nobody", creates_nobody),
         on_each_database(
@@ -33,6 +38,11 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
             last_administrator,
         ),
         on_each_database(peers, "scim::abuse_15_a_mass_removal_is_held", mass_removal),
+        on_each_database(
+            peers,
+            "scim::abuse_15_people_who_are_new_widen_no_limit",
+            new_people_widen_no_limit,
+        ),
         on_each_database(peers, "scim::abuse_27_a_token_is_good_for_one_connection", one_connection),
     ]
     .into_iter()
@@ -224,6 +234,59 @@ async fn refused_and_told(given: Given) -> Result<()> {
     wire.house.close().await
 }
 
+/// What takes somebody away, and something else that cannot be done.
+async fn removal_stands(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    wire.person("omar").await?;
+    let gone = json!({ "op": "Replace", "path": "active", "value": "False" });
+    let patch = |more: serde_json::Value| json!({ "schemas": [PATCH], "Operations": [gone, more] });
+    let cases = [
+        // She has signed in: the attribute that links her cannot become another.
+        (Method::PATCH, patch(json!({ "op": "replace", "path": "externalId", "value": "x" })), "mutability"),
+        (Method::PATCH, patch(json!({ "op": "replace", "path": "userName", "value": "" })), "invalidValue"),
+        (Method::PATCH, patch(json!({ "op": "replace", "path": "a[", "value": "x" })), "invalidPath"),
+        (
+            Method::PATCH,
+            patch(json!({ "op": "replace", "value": { "active": false, "a[": 1 } })),
+            "invalidPath",
+        ),
+        (
+            Method::PUT,
+            json!({ "schemas": [USER], "userName": "omar@example.com", "active": false }),
+            "uniqueness",
+        ),
+        (Method::PUT, json!({ "schemas": [USER], "active": false, "name": "no object" }), "invalidValue"),
+    ];
+    for (number, (method, body, why)) in cases.into_iter().enumerate() {
+        let name = format!("leaver{number}");
+        let path = format!("/Users/{}", wire.person(&name).await?);
+        let session = wire.house.sign_in(&name, &[]).await?;
+        let status = if why == "uniqueness" { 409 } else { 400 };
+        let answer = wire.ask(method.clone(), &path, Some(&body)).await?;
+        is_error(&answer, status, Some(why))?;
+        ensure!(answer.text.contains("taken away"), "nobody says so: {}", answer.text);
+        ensure!(wire.status(&name).await? == "deactivated", "{name} stays: {body}");
+        wire.house.get(&session, "/api/v1/whoami").await?.is_problem(403, "person-deactivated")?;
+        let now = wire.get(&path).await?.done()?;
+        ensure!(now["active"] == false && now["userName"] == format!("{name}@example.com"), "{now}");
+        // Once more there is nothing to take; what is refused is refused still.
+        let entries = wire.entries("person.deactivated").await?;
+        is_error(&wire.ask(method, &path, Some(&body)).await?, status, Some(why))?;
+        ensure!(wire.entries("person.deactivated").await? == entries, "she is taken away twice");
+        ensure!(wire.refused().await?.len() > number, "it is not listed as refused");
+    }
+    ensure!(wire.entries("scim.refused").await? >= 6);
+    wire.is_told("scim.refused").await?;
+    // Whoever comes back has to be said whole: then nothing is done by halves.
+    let path = format!("/Users/{}", wire.person("dana").await?);
+    let back = json!([{ "op": "replace", "path": "active", "value": true },
+                      { "op": "replace", "path": "userName", "value": "omar@example.com" }]);
+    wire.patch(&path, json!([gone])).await?.done()?;
+    is_error(&wire.patch(&path, back).await?, 409, Some("uniqueness"))?;
+    ensure!(wire.status("dana").await? == "deactivated");
+    wire.house.close().await
+}
+
 async fn empties_no_group(given: Given) -> Result<()> {
     let wire = Wire::open(&given).await?;
     let (dana, omar) = (wire.person("dana").await?, wire.person("omar").await?);
@@ -286,6 +349,33 @@ async fn mass_removal(given: Given) -> Result<()> {
     let answer = wire.patch(&paths[1], said).await?.done()?;
     ensure!(answer["active"] == true && wire.status("omar").await? == "active", "{answer}");
     wire.house.get(&omar, "/api/v1/whoami").await?.done()?;
+    wire.house.close().await
+}
+
+/// Whoever holds a connection's token makes people as it pleases, and removes as many more.
+async fn new_people_widen_no_limit(given: Given) -> Result<()> {
+    let limit = json!({ "removals_number": 2, "removals_share": 50 });
+    let wire = Wire::open_with(&given, limit).await?;
+    let omar = wire.person("omar").await?;
+    wire.house.sign_in("omar", &[]).await?;
+    let mut made = Vec::new();
+    for number in 0..12 {
+        made.push(wire.person(&format!("made{number}")).await?);
+    }
+    for id in &made {
+        ensure!(wire.delete(&format!("/Users/{id}")).await?.status == 204);
+    }
+    let mut statuses = Vec::new();
+    for number in 0..12 {
+        statuses.push(wire.status(&format!("made{number}")).await?);
+    }
+    let gone = statuses.iter().filter(|it| *it == "deactivated").count();
+    ensure!(gone == 2, "{gone} of 12 are gone: {statuses:?}");
+    // Nor do they once somebody has let them go.
+    let all = json!({ "all": true, "reason": "nobody knows them" });
+    wire.house.post(&wire.ada, "/api/v1/removals/release", &all).await?.done()?;
+    ensure!(wire.delete(&format!("/Users/{omar}")).await?.status == 204);
+    ensure!(wire.status("omar").await? == "suspended", "he is {}", wire.status("omar").await?);
     wire.house.close().await
 }
 

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
-use port_control::store::sql;
+use port_control::{
+    base::{Config, ProblemKind, config::ProviderConfig},
+    server::{Opening, Server, check},
+    store::sql,
+};
 use reqwest::Method;
+use ring::digest::{SHA256, digest};
 use serde_json::json;
 
-use super::wire::{Wire, is_error};
+use super::wire::{GROUP, Wire, is_error};
 use crate::{
     peers::Peers,
-    support::{Given, on_each_database},
+    support::{Given, house::name, on_each_database},
     web::house::send,
 };
 
@@ -20,8 +25,10 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     [
         on_each_database(peers, "scim::two_tokens_are_alive_at_once", two_tokens),
         on_each_database(peers, "scim::a_disabled_connection_says_nothing_more", disabled),
-        on_each_database(peers, "scim::check_tries_the_linking", check),
+        on_each_database(peers, "scim::check_tries_the_linking", tries_linking),
         on_each_database(peers, "scim::what_is_set_has_to_fit", has_to_fit),
+        on_each_database(peers, "scim::what_is_set_can_be_set_anew", set_anew),
+        on_each_database(peers, "scim::a_provider_called_like_a_connection_is_refused", told_apart),
         on_each_database(peers, "scim::groups_stay_young_while_the_connection_speaks", stay_young),
         on_each_database(peers, "scim::who_is_let_into_what_is_protected_is_told", protected),
     ]
@@ -72,7 +79,7 @@ async fn disabled(given: Given) -> Result<()> {
     wire.house.close().await
 }
 
-async fn check(given: Given) -> Result<()> {
+async fn tries_linking(given: Given) -> Result<()> {
     let wire = Wire::open(&given).await?;
     for name in ["one", "two"] {
         wire.person(name).await?;
@@ -108,6 +115,97 @@ async fn has_to_fit(given: Given) -> Result<()> {
     let answer = wire.house.post(&wire.ada, "/api/v1/scim-connections", &twice).await?;
     answer.is_problem(409, "already-exists")?;
     wire.house.close().await
+}
+
+/// Everything but its name; the link while nobody is linked.
+async fn set_anew(given: Given) -> Result<()> {
+    let wire = Wire::open(&given).await?;
+    let path = "/api/v1/scim-connections/okta/set";
+    let set = |body: serde_json::Value| {
+        let (house, ada) = (&wire.house, &wire.ada);
+        async move { house.post(ada, path, &body).await }
+    };
+    for bad in [
+        json!({}),
+        json!({ "removals_share": 101 }),
+        json!({ "removals_within": "soon" }),
+        json!({ "provider": "nobody" }),
+        json!({ "link": "externalId=oid" }),
+    ] {
+        set(bad.clone()).await?.is_problem(400, "invalid-request").with_context(|| bad.to_string())?;
+    }
+    let now =
+        set(json!({ "link": "userName=sub", "removals_number": 0, "removals_share": 0 })).await?.done()?;
+    ensure!(now["link"] == "userName=sub" && now["removals_number"] == 0, "{now}");
+    ensure!(now["may_reactivate"] == true && now["removals_within"] == "1h", "what was not said: {now}");
+    // The same once more is no change.
+    set(json!({ "removals_number": 0 })).await?.done()?;
+    ensure!(wire.entries("connection.changed").await? == 1);
+    // By the link of now, and by the limit of now.
+    wire.post("/Users", &json!({ "userName": "dana", "externalId": "other" })).await?.done()?;
+    ensure!(wire.status("dana").await? == "active");
+    let refused = set(json!({ "link": "externalId=sub" })).await?;
+    refused.is_problem(409, "conflict")?;
+    ensure!(refused.text.contains("1 people"), "{}", refused.text);
+    let found = wire.get("/Users?filter=userName%20eq%20%22dana%22").await?.done()?;
+    let dana = format!("/Users/{}", found["Resources"][0]["id"].as_str().context("no id")?);
+    let gone = json!([{ "op": "replace", "path": "active", "value": false }]);
+    wire.patch(&dana, gone).await?.done()?;
+    ensure!(wire.status("dana").await? == "suspended", "nobody passes a limit of none");
+    let back = json!([{ "op": "replace", "path": "active", "value": true }]);
+    wire.patch(&dana, back).await?.done()?;
+    set(json!({ "groups": ["eng-*"] })).await?.done()?;
+    let body = json!({ "schemas": [GROUP], "displayName": "finance" });
+    is_error(&wire.post("/Groups", &body).await?, 403, None)?;
+    let nowhere = "/api/v1/scim-connections/nosuch/set";
+    wire.house
+        .post(&wire.ada, nowhere, &json!({ "removals_number": 1 }))
+        .await?
+        .is_problem(404, "not-found")?;
+    let disable = "/api/v1/scim-connections/okta/disable";
+    wire.house.post(&wire.ada, disable, &json!({ "reason": "a test" })).await?;
+    set(json!({ "removals_number": 9 })).await?.is_problem(409, "conflict")?;
+    wire.house.close().await
+}
+
+/// Both would own the same groups: what the one says would be what the other says.
+async fn told_apart(given: Given) -> Result<()> {
+    let mut config = None;
+    let with_another = |it: &mut Config| {
+        let another = ProviderConfig { name: name("later"), ..it.providers[0].clone() };
+        it.providers.push(another);
+        config = Some(it.clone());
+    };
+    let wire = Wire::open_configured(&given, json!({}), with_another).await?;
+    let taken = json!({ "name": "later", "provider": "dev", "link": "externalId=sub" });
+    wire.house
+        .post(&wire.ada, "/api/v1/scim-connections", &taken)
+        .await?
+        .is_problem(400, "invalid-request")?;
+    // Another replica, which did not know of the provider yet, has made them.
+    let like = |called: &'static str| {
+        sql("INSERT INTO scim_connections SELECT $1, version, provider, issuer, link_attribute, link_claim, \
+             authoritative, may_reactivate, writable_groups, breaker_share, breaker_number, breaker_window, \
+             heard_at, created_at, disabled_at FROM scim_connections WHERE name = 'okta'")
+        .bind(called)
+    };
+    let hash = digest(&SHA256, b"pcs_later").as_ref().to_vec();
+    let token = sql("INSERT INTO scim_tokens (token_hash, connection, created_at) VALUES ($1, 'later', 0)");
+    wire.write(vec![like("later"), like("dev"), token.bind(hash)]).await?;
+    let request = wire.house.request(Method::GET, "/scim/v2/later/Users").bearer_auth("pcs_later");
+    let answer = send(request).await?;
+    is_error(&answer, 401, None)?;
+    ensure!(answer.text.contains("both called 'later'"), "{}", answer.text);
+    let refused = wire.house.sign_in("dana", &["it"]).await.err().context("Dana is in groups of either")?;
+    ensure!(refused.to_string().contains("both called 'dev'"), "{refused}");
+    wire.house.close().await?;
+    let config = config.context("no configuration")?;
+    let refused = Server::open(config.clone(), Opening::Serve).await.err().context("it starts")?;
+    ensure!(refused.is(ProblemKind::InvalidConfiguration) && refused.remedy.is_some(), "{refused}");
+    let found = check(config).await;
+    let failing: Vec<&str> = found.iter().filter(|it| !it.works()).map(|it| it.dependency.as_str()).collect();
+    ensure!(failing.contains(&"connection dev"), "{failing:?}");
+    Ok(())
 }
 
 /// What a connection said of groups is as young as its last word, whatever that was about.

@@ -2,9 +2,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use port_control::{
-    base::SecretValue,
-    base::config::{Credential, WebhookConfig},
-    store::sql,
+    base::{
+        Config, SecretValue,
+        config::{Credential, WebhookConfig},
+    },
+    store::{Query, sql},
 };
 use reqwest::{Method, header};
 use serde_json::{Value, json};
@@ -38,13 +40,25 @@ impl Wire {
 
     /// With a connection of these settings.
     pub async fn open_with(given: &Given, settings: Value) -> Result<Self> {
+        Self::open_configured(given, settings, |_| ()).await
+    }
+
+    /// The same in a server whose configuration differs.
+    pub async fn open_configured(
+        given: &Given,
+        settings: Value,
+        differs: impl FnOnce(&mut Config),
+    ) -> Result<Self> {
         let told = Receiver::start().await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let webhook = WebhookConfig {
             url: told.url.parse()?,
             secret: Credential::Value(SecretValue::from(told.secret.clone())),
         };
-        let change = |config: &mut port_control::base::Config| config.webhooks.push(webhook);
+        let change = |config: &mut Config| {
+            config.webhooks.push(webhook);
+            differs(config);
+        };
         let house = House::serve_on(given, listener, Differently::default(), change).await?;
         let ada = house.sign_in("ada", &["it"]).await?;
         let documents = crate::web::house::example()?;
@@ -151,6 +165,23 @@ impl Wire {
             )
             .await?;
         Ok(rows.into_iter().next().with_context(|| format!("{subject} is nobody"))?.0)
+    }
+
+    /// Writes rows that nobody here would.
+    pub async fn write(&self, queries: Vec<Query>) -> Result<()> {
+        let mut tx = self.house.app.database.begin_write().await?;
+        for query in queries {
+            tx.execute(query).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Declares more, beside the example.
+    pub async fn declare(&self, text: &str) -> Result<()> {
+        let documents =
+            json!([{ "file": "more.yaml", "text": format!("kind: Source\nname: more\n---\n{text}") }]);
+        self.house.post(&self.ada, "/api/v1/apply", &json!({ "documents": documents })).await?.done()?;
+        Ok(())
     }
 
     /// How many entries of an action there are.

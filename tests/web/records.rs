@@ -186,7 +186,10 @@ async fn close_leaver(changes: &mut Changes<'_>, ada: &Person) -> Result<()> {
 async fn decide_removals(changes: &mut Changes<'_>, ada: &Person) -> Result<()> {
     let expected = json!({ "number": 3, "until": "2100-01-01T00:00:00Z", "reason": "a test" });
     let path = "/api/v1/removals/expected";
-    changes.make(ada, path, path, expected).await?;
+    let announced = changes.make(ada, path, path, expected).await?;
+    let withdraw = format!("{path}/{}/withdraw", announced["id"].as_str().context("no id")?);
+    let reason = json!({ "reason": "a test" });
+    changes.make(ada, "/api/v1/removals/expected/{announcement}/withdraw", &withdraw, reason).await?;
     for act in ["release", "reject"] {
         let held = changes.house.sign_in(&format!("held-{act}"), &["engineering"]).await?;
         changes.house.hold(&held, "okta").await?;
@@ -364,9 +367,12 @@ async fn audit_sweep_of_changes(given: Given) -> Result<()> {
     changes.make(&ada, "/audit/v1/people/{person}/forget", &path, why).await?;
     let connections = "/api/v1/scim-connections";
     changes.make(&ada, connections, connections, routes::body(connections)).await?;
-    for (act, body) in
-        [("rotate", json!({})), ("retire", json!({})), ("disable", json!({ "reason": "a test" }))]
-    {
+    for (act, body) in [
+        ("rotate", json!({})),
+        ("retire", json!({})),
+        ("set", json!({ "removals_number": 7 })),
+        ("disable", json!({ "reason": "a test" })),
+    ] {
         let (route, path) =
             (format!("{connections}/{{connection}}/{act}"), format!("{connections}/okta/{act}"));
         changes.make(&ada, &route, &path, body).await?;

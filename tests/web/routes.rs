@@ -164,6 +164,7 @@ impl Example {
             ("*rest", "nothing"),
             ("lease", "lea_00000000000000000000000000000000"),
             ("hold", "hld_00000000000000000000000000000000"),
+            ("announcement", "xpt_00000000000000000000000000000000"),
             ("task", "rot_00000000000000000000000000000000"),
             ("level", "0"),
             ("path", "000.p/1"),
@@ -188,7 +189,7 @@ pub fn body(path: &str) -> Value {
         "versions" => json!({ "encoding": "utf8", "value": "hunter2-value" }),
         "rollback" => json!({ "to": 1 }),
         "suspend" | "resume" | "deactivate" | "reactivate" | "sign-out" | "forget" | "release" | "reject"
-        | "close" | "disable" | "done" | "unwaive" => {
+        | "close" | "disable" | "done" | "unwaive" | "withdraw" => {
             json!({ "reason": "a test" })
         }
         "leases" => json!({ "at": "reports/sandbox/reader" }),
