@@ -30,6 +30,7 @@ use port_control::{
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
+    auditor::Auditor,
     measure::{Times, folder, machine},
     site::{Site, median},
 };
@@ -45,6 +46,7 @@ const PAGES: usize = 150;
 /// The log, in a database and as it is published.
 struct Large {
     url: String,
+    auditor: Auditor,
     published: PathBuf,
     key: VerifierKey,
     checkpoint: Checkpoint,
@@ -214,10 +216,11 @@ impl Large {
         let tiles = Tiles::of(&hashes, copies)?;
         tiles.keep(&mut on).await?;
         move_head(&mut on, &edge, &note).await?;
+        let auditor = Auditor::sign_in(&mut on).await?;
         on.close().await?;
         publish(folder, &bundles, &tiles, &note)?;
         let published = folder.join("log");
-        Ok(Self { url, published, key, checkpoint, bundles, leaves: hashes, copies })
+        Ok(Self { url, auditor, published, key, checkpoint, bundles, leaves: hashes, copies })
     }
 
     fn bytes(&self) -> u64 {
@@ -313,8 +316,12 @@ type Which = (&'static str, fn(u64) -> Filter);
 /// Filters of every kind, of what is frequent and what is rare.
 const FILTERS: &[Which] = &[
     ("page: action", |n| Filter { action: Some(format!("bench.act-{}", n % 12)), ..Filter::default() }),
-    ("page: action, rare", |_| Filter { action: Some("bench.rare".to_owned()), ..Filter::default() }),
+    ("page: action, rare", |_| Filter { action: Some("bench.rare.act".to_owned()), ..Filter::default() }),
     ("page: actions that begin so", |_| Filter { action: Some("bench.".to_owned()), ..Filter::default() }),
+    ("page: actions that begin so, rare", |_| Filter {
+        action: Some("bench.rare.".to_owned()),
+        ..Filter::default()
+    }),
     ("page: application and environment", |n| Filter {
         application: Some(format!("app-{}", n % 200)),
         environment: Some("production".to_owned()),
@@ -334,14 +341,15 @@ const FILTERS: &[Which] = &[
     }),
 ];
 
-async fn pages(site: &Site, size: u64) -> Result<()> {
+async fn pages(site: &Site, large: &Large) -> Result<()> {
+    let size = large.checkpoint.size;
     let reader = Reader::new(site.database.clone(), site.log.clone());
     let chance = SeededChance::new(3);
     let mut all = Times::default();
     for (what, filter) in FILTERS {
         let mut times = Times::default();
         for nth in 0..PAGES {
-            let permit = site.permits(1)?.pop().context("a permit")?;
+            let permit = large.auditor.permit()?;
             let before = (nth % 2 == 1).then(|| size / 2 + below(&chance, size / 2));
             let since = Stopwatch::start();
             let page = reader.entries(permit, &filter(nth as u64), before, 100).await?;
@@ -366,7 +374,7 @@ pub async fn run() -> Result<()> {
     println!("{:<52} {:>10} {:>10}", "", "p50", "p99");
     let site = Site::open(&large.url).await?;
     proofs(&large, &site.database).await?;
-    pages(&site, large.checkpoint.size).await?;
+    pages(&site, &large).await?;
     site.log.drain().await;
     Ok(())
 }

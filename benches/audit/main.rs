@@ -2,6 +2,7 @@
 //! PostgreSQL beside it, only SQLite is measured.
 
 mod append;
+mod auditor;
 mod large;
 #[path = "../support/mod.rs"]
 mod measure;

@@ -45,7 +45,7 @@ impl Unit for Varied {
         let place = format!("app-{}/{}", n % 200, ["sandbox", "staging", "production"][n / 200 % 3]);
         let at = place.parse().map_err(Problem::internal)?;
         let name = format!("SECRET_{}", n / 600 % 7).parse().map_err(Problem::internal)?;
-        let action = if n == 777 { "bench.rare".to_owned() } else { format!("bench.act-{}", n % 12) };
+        let action = if n == 777 { "bench.rare.act".to_owned() } else { format!("bench.act-{}", n % 12) };
         let mut draft = Draft::act(&action).secret(&at, &name).with("version", n % 5);
         if n.is_multiple_of(50) {
             draft = draft.request(format!("req_{n}")).reason("INC-123 slow reports");

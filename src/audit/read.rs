@@ -1,5 +1,7 @@
 //! Asking the log: filters, and pages that stay as they are while it grows.
 
+mod alike;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -30,6 +32,8 @@ const AT_ONCE: u64 = 256;
 /// Among how many entries one page looks for words: what lies beside entries has no index, so that nothing
 /// of what was forgotten is left in one.
 const LOOKED_THROUGH: u64 = 20_000;
+/// Among how many entries one page first looks for actions that begin alike.
+const NEAR: u64 = 4096;
 
 /// Which entries. What is left out fits everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -358,7 +362,7 @@ impl Reader {
         self.note(permit, "log.read", filter).await?;
         let limit = limit.clamp(1, LARGEST_PAGE);
         let lowest = if filter.reason.is_some() { before.saturating_sub(LOOKED_THROUGH) } else { 0 };
-        let range = Range { from: lowest, before, order: "DESC", limit };
+        let range = Range { from: lowest, before, order: Order::NewestFirst, limit };
         let rows = self.rows(filter, &range).await?;
         let is_full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
         let next = if is_full { rows.last().map(EntryRow::index) } else { Some(lowest) };
@@ -396,7 +400,7 @@ impl Reader {
     pub async fn after(&self, filter: &Filter, from: u64) -> Result<(Vec<Entry>, u64)> {
         let size = self.log.head().size;
         let before = if filter.reason.is_some() { size.min(from + LOOKED_THROUGH) } else { size };
-        let range = Range { from, before, order: "ASC", limit: LARGEST_PAGE };
+        let range = Range { from, before, order: Order::OldestFirst, limit: LARGEST_PAGE };
         let rows = self.rows(filter, &range).await?;
         let is_full = rows.len() == usize::try_from(LARGEST_PAGE).unwrap_or(usize::MAX);
         let next = match rows.last() {
@@ -407,13 +411,21 @@ impl Reader {
     }
 
     async fn rows(&self, filter: &Filter, range: &Range) -> Result<Vec<EntryRow>> {
+        if filter.action.as_ref().is_some_and(|action| action.ends_with('.')) {
+            return self.rows_alike(filter, range).await;
+        }
+        self.rows_of(filter, range).await
+    }
+
+    /// In one query.
+    async fn rows_of(&self, filter: &Filter, range: &Range) -> Result<Vec<EntryRow>> {
         let (condition, mut args) = filter.condition();
         let first = args.len() + 1;
         args.extend([as_i64(range.from).into(), as_i64(range.before).into(), i64::from(range.limit).into()]);
         let text = format!(
             "{ROWS} WHERE {condition} AND e.idx >= ${first} AND e.idx < ${} ORDER BY e.idx {} LIMIT ${}",
             first + 1,
-            range.order,
+            if range.is_newest_first() { "DESC" } else { "ASC" },
             first + 2
         );
         Ok(self.database.fetch_all(Query::composed(text, args)).await?)
@@ -450,12 +462,34 @@ impl Reader {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
 /// Which rows, in which order.
+#[derive(PartialEq, Eq)]
 struct Range {
     from: u64,
     before: u64,
-    order: &'static str,
+    order: Order,
     limit: u32,
+}
+
+impl Range {
+    fn is_newest_first(&self) -> bool {
+        self.order == Order::NewestFirst
+    }
+
+    /// So many entries of it, those that come first.
+    fn near(&self, count: u64) -> Self {
+        let (from, before) = match self.order {
+            Order::NewestFirst => (self.from.max(self.before.saturating_sub(count)), self.before),
+            Order::OldestFirst => (self.from, self.before.min(self.from.saturating_add(count))),
+        };
+        Self { from, before, ..*self }
+    }
 }
 
 /// The entries of rows, without those that only look as if they fitted.

@@ -366,6 +366,8 @@ pub struct WitnessConfig {
     pub vkey: String,
     /// Its submission prefix; https unless loopback.
     pub url: Url,
+    /// Whether a server that knows less of the log than it does stops: it is believed without a signature.
+    pub pins: bool,
 }
 
 /// Somewhere that entries are sent.

@@ -198,6 +198,9 @@ impl Server {
         });
         let (archivist, entries) = archive(&config, &database, &log, &ambient, &permits, &keys)?;
         let (witnesses, forwarder) = outward(&config, &database, &log, &ambient, &permits)?;
+        if opening != Opening::Recover {
+            witnesses.check_pins().await?;
+        }
         let witness_policy = witnesses.policy();
         let loops = Loops {
             identity: identity.clone(),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Server, open::Loops};
 use crate::{
     api::{self, Tls},
-    audit::{Log, Signer},
+    audit::Log,
     base::{Problem, Result},
 };
 
@@ -68,8 +68,10 @@ impl Loops {
         tasks.spawn(named("leases", self.leases.run(token.clone())));
         tasks.spawn(named("notify", self.sender.run(log.watch(), token.clone())));
         tasks.spawn(named("metrics", api::upkeep(token.clone())));
-        tasks.spawn(signed(self.signer, log.clone(), token.clone()));
-        tasks.spawn(named("witnesses", self.witnesses.run(log.watch(), token.clone())));
+        let (signer, signed, stopped) = (self.signer, log.clone(), token.clone());
+        let signing = async move { signer.run(&signed, stopped).await };
+        tasks.spawn(vital("signer", signing, token.clone()));
+        tasks.spawn(vital("witnesses", self.witnesses.run(log.watch(), token.clone()), token.clone()));
         tasks.spawn(named("forwarder", self.forwarder.run(token.clone())));
         if let Some(archivist) = self.archivist {
             tasks.spawn(named("archivist", archivist.run(token.clone())));
@@ -89,13 +91,13 @@ async fn named(name: &'static str, part: impl Future<Output = ()>) -> Ended {
     Ended(name, Ok(()))
 }
 
-/// Ends before it is told to where the log is not what was signed before.
-async fn signed(signer: Signer, log: Log, stop: CancellationToken) -> Ended {
-    let outcome = signer.run(&log, stop.clone()).await;
+/// A part that ends before it is told to where the log is not what was signed before.
+async fn vital(name: &'static str, part: impl Future<Output = Result<()>>, stop: CancellationToken) -> Ended {
+    let outcome = part.await;
     if outcome.is_ok() {
         stop.cancelled().await;
     }
-    Ended("signer", outcome)
+    Ended(name, outcome)
 }
 
 /// Waits for every part. One that ends before it is told to takes the server with it: half a server

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sqlx::{PgPool, Row as _, SqlitePool, postgres::PgListener};
+use sqlx::{FromRow as _, PgPool, Row as _, SqlitePool, postgres::PgListener};
 
 use super::{Arg, Database, Query, Room, StoreError, WriteTx, sql};
 
@@ -20,6 +20,14 @@ pub struct HeadRow {
     pub edge: Vec<u8>,
     /// Time of the newest entry.
     pub time: i64,
+}
+
+/// Locks the head on PostgreSQL.
+macro_rules! lock_head_text {
+    () => {
+        "SELECT size, root, edge, time, current_setting('synchronous_commit') AS durable, \
+         pg_notify('port_control_log', '') FROM log_head WHERE id = 1 FOR UPDATE"
+    };
 }
 
 #[derive(sqlx::FromRow)]
@@ -40,25 +48,25 @@ pub async fn lock_head(tx: &mut WriteTx) -> Result<Option<HeadRow>, StoreError> 
     if let WriteTx::Sqlite(_) = tx {
         return tx.fetch_optional(sql("SELECT size, root, edge, time FROM log_head WHERE id = 1")).await;
     }
-    let locked: Option<LockedHead> = tx
-        .fetch_optional(sql(
-            "SELECT size, root, edge, time, current_setting('synchronous_commit') AS durable, \
-             pg_notify('port_control_log', '') FROM log_head WHERE id = 1 FOR UPDATE",
-        ))
-        .await?;
-    match locked {
-        Some(locked) if ["off", "local"].contains(&locked.durable.as_str()) => {
-            Err(StoreError::Refused(format!(
+    let locked: Option<LockedHead> = tx.fetch_optional(sql(lock_head_text!())).await?;
+    locked.map(LockedHead::durable).transpose()
+}
+
+impl LockedHead {
+    /// The head, where a commit that moves it will last.
+    fn durable(self) -> Result<HeadRow, StoreError> {
+        if ["off", "local"].contains(&self.durable.as_str()) {
+            return Err(StoreError::Refused(format!(
                 "synchronous_commit is '{}': a commit could be lost after it was acknowledged; set it to 'on'",
-                locked.durable
-            )))
+                self.durable
+            )));
         }
-        locked => Ok(locked.map(|locked| locked.head)),
+        Ok(self.head)
     }
 }
 
-/// Begins the transaction and does what [`lock_head`] does. SQLite has a thread of its own, and every turn
-/// of it costs as much as a small statement: so it gets both at once.
+/// Begins the transaction and does what [`lock_head`] does, at once: SQLite has a thread of its own, and
+/// PostgreSQL is another process, and every turn of theirs costs as much as a small statement.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -67,34 +75,46 @@ pub(super) async fn begin_at_head(tx: &mut WriteTx) -> Result<Option<HeadRow>, S
         let both = "BEGIN IMMEDIATE; SELECT size, root, edge, time FROM log_head WHERE id = 1";
         return tx.fetch_optional(sql(both)).await;
     }
-    tx.begin().await?;
-    lock_head(tx).await
+    let WriteTx::Postgres(on) = tx else { return Ok(None) };
+    let both = sqlx::raw_sql(concat!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ", lock_head_text!()));
+    let locked = both.fetch_optional(on.connection()?).await?;
+    let locked = locked.as_ref().map(LockedHead::from_row).transpose()?;
+    locked.map(LockedHead::durable).transpose()
 }
 
-/// Moves the head from one size and root to another, and notes the batch that did it; whether the head
-/// was where it was thought to be. The arguments are: size, root, edge, batch, time; size and root of
-/// before; first index, batch, number of entries.
+/// Moves the head from one size and root to another, notes the batch that did it, and commits. The arguments
+/// are: size, root, edge, batch, time; size and root of before; first index, batch, number of entries.
 ///
 /// # Errors
-/// See [`StoreError`].
-pub async fn move_head(tx: &mut WriteTx, args: [Arg; 10]) -> Result<bool, StoreError> {
-    let (text, done) = match tx {
-        WriteTx::Sqlite(_) => (
+/// See [`StoreError`]. Where the head was not where it was thought to be, nothing is committed; else the
+/// batch tells whether it was.
+pub async fn commit_at_head(mut tx: WriteTx, args: [Arg; 10]) -> Result<(), StoreError> {
+    let text = match tx {
+        // At once, for the same reason as in the beginning. Where the head was not moved, a batch without a
+        // size is refused, and SQLite does not get to what follows.
+        WriteTx::Sqlite(_) => {
             "UPDATE log_head SET size = $1, root = $2, edge = $3, batch = $4, time = $5 \
              WHERE id = 1 AND size = $6 AND root = $7; \
-             INSERT INTO batches (first, id, size) VALUES ($8, $9, $10)",
-            2,
-        ),
-        WriteTx::Postgres(_) => (
+             INSERT INTO batches (first, id, size) SELECT $8, $9, CASE WHEN changes() = 1 THEN $10 END; \
+             COMMIT"
+        }
+        WriteTx::Postgres(_) => {
             "WITH moved AS (UPDATE log_head SET size = $1, root = $2, edge = $3, batch = $4, time = $5 \
              WHERE id = 1 AND size = $6 AND root = $7 RETURNING id) \
              INSERT INTO batches (first, id, size) \
-             SELECT CAST($8 AS BIGINT), CAST($9 AS TEXT), CAST($10 AS BIGINT) FROM moved",
-            1,
-        ),
+             SELECT CAST($8 AS BIGINT), CAST($9 AS TEXT), CAST($10 AS BIGINT) FROM moved"
+        }
     };
     let query = args.into_iter().fold(sql(text), Query::bind);
-    Ok(tx.execute(query).await? == done)
+    let done = tx.execute(query).await?;
+    match tx {
+        WriteTx::Sqlite(_) => tx.release(),
+        WriteTx::Postgres(_) if done == 1 => tx.commit().await?,
+        WriteTx::Postgres(_) => {
+            return Err(StoreError::Refused("the head of the log moved underneath".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Rows for one table.

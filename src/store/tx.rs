@@ -125,7 +125,8 @@ impl WriteTx {
         Ok(())
     }
 
-    fn release(&mut self) {
+    /// Hands the connection back: nothing is open on it.
+    pub(super) fn release(&mut self) {
         match self {
             Self::Sqlite(tx) => tx.release(),
             Self::Postgres(tx) => tx.release(),

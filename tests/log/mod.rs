@@ -15,6 +15,7 @@ mod oracles;
 mod outages;
 mod pins;
 pub mod published;
+mod questions;
 mod recover;
 mod replicas;
 mod room;
@@ -51,6 +52,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         signing::trials(peers),
         witness::trials(peers),
         forwarder::trials(peers),
+        questions::trials(peers),
         oracles::trials(peers),
         mutations::trials(peers),
     ]

@@ -11,7 +11,7 @@ use port_control::base::{Problem, ProblemKind, time::Stopwatch};
 
 use super::site::{ANSWERED, Site, check_answers, is_bounded};
 use crate::{
-    peers::{Peers, Postgres, Private},
+    peers::{Peers, Postgres, Private, Standby},
     support::{Given, on_postgres, trial},
 };
 
@@ -120,11 +120,12 @@ async fn killed() -> Result<()> {
         let killing = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             server.kill();
-            tokio::time::sleep(Duration::from_millis(1500)).await;
+            // Longer than a commit that was not answered is looked for.
+            tokio::time::sleep(Duration::from_millis(2500)).await;
             server.start_again().await
         };
         let label = format!("killed-{round}");
-        let (answers, started) = tokio::join!(load(&site, &label, Duration::from_secs(4)), killing);
+        let (answers, started) = tokio::join!(load(&site, &label, Duration::from_secs(5)), killing);
         started?;
         let answers = answers?;
         let refused = |problem: &Problem| problem.is(ProblemKind::NotRecorded);
@@ -139,11 +140,12 @@ async fn killed() -> Result<()> {
 /// on it any more, by the processes that know better.
 async fn failed_over() -> Result<()> {
     let (mut server, site) = torment().await?;
-    server.keep_standby().await?;
-    healed(&site).await?;
+    let standby = Standby::of(&server).await?;
+    site.note("streamed").await?;
+    standby.stop_receiving(&server).await?;
     let failing = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        server.fail_over().await
+        server.fail_over(standby).await
     };
     let (answers, failed) = tokio::join!(load(&site, "failing", Duration::from_secs(5)), failing);
     failed?;
@@ -158,7 +160,7 @@ async fn failed_over() -> Result<()> {
     let (answer, took) = site.timed("later").await;
     ensure!(answer.is_err_and(|it| set_back(&it)) && took < ANSWERED, "it goes on being refused");
     let log = super::check::walk(&site.database).await?;
-    ensure!(log.iter().any(|entry| entry.payload["name"] == "before"), "what the standby has is whole");
+    ensure!(log.iter().any(|entry| entry.payload["name"] == "streamed"), "what it got is whole");
     ensure!(log.iter().all(|entry| entry.payload["name"] != "later"), "nothing was added to it");
     Ok(())
 }

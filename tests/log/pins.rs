@@ -143,6 +143,7 @@ async fn in_a_config_map(given: Given) -> Result<()> {
 }
 
 async fn in_a_bucket(given: Given) -> Result<()> {
+    crate::peers::http(None)?;
     let place = given.peers.s3.as_ref().context("no S3")?.place()?;
     let pin = Pin::new(PinObject::new(Archive::open(&archive_in(&place))?));
     let site = Site::open(given.open().await?).await?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::Trial;
 use port_control::{
     api,
@@ -11,7 +11,10 @@ use port_control::{
         verify::ExportCheck,
         witness::{WitnessPolicy, Witnesses, newest_note, policy::judge_export, witnessed_note},
     },
-    base::config::{Access, OutwardConfig, WitnessConfig},
+    base::{
+        ProblemKind,
+        config::{Access, OutwardConfig, WitnessConfig},
+    },
     keys::LogSigner,
     store::sql,
 };
@@ -23,7 +26,7 @@ use crate::{
     support::{
         Given,
         house::{BOUND, GROUND, House, Settings},
-        on_each_database, on_sqlite,
+        on_each_database, on_sqlite, trial,
         witness::{Manner, Witness},
     },
 };
@@ -38,6 +41,12 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     trials.extend(on_sqlite(peers, "log::a_fork_is_not_cosigned", fork));
     trials.extend(on_sqlite(peers, "log::a_witness_that_does_not_know_the_log_says_so", unknown));
     trials.extend(on_each_database(peers, "log::a_witness_that_is_down_holds_nothing_up", down));
+    trials.extend(on_each_database(
+        peers,
+        "log::abuse_37_a_witness_that_pins_stops_what_was_set_back",
+        pinned,
+    ));
+    trials.push(trial("log::abuse_37_a_witness_that_pins_is_asked_before_a_start", asked_first));
     trials.extend(on_sqlite(peers, "log::an_export_says_whether_it_is_witnessed", export));
     trials
 }
@@ -220,7 +229,7 @@ async fn unknown(given: Given) -> Result<()> {
     let said = offered(&all).await;
     ensure!(said[0].contains("does not know the key"), "{said:?}");
     for bad in ["nonsense", "w+00000000+BAAA", &log_key().to_string()] {
-        let config = [WitnessConfig { vkey: bad.to_owned(), url: witness.url.parse()? }];
+        let config = [WitnessConfig { vkey: bad.to_owned(), url: witness.url.parse()?, pins: false }];
         let refused = Witnesses::new(site.database.clone(), site.ambient.clone(), &config, None);
         ensure!(refused.is_err(), "{bad} was taken for a key");
     }
@@ -259,7 +268,7 @@ async fn down(given: Given) -> Result<()> {
     let note = wait_for("the one that came back cosigned", BOUND, look).await?;
     ensure!(policy.judge(&note)?.by.len() == 2, "{note}");
     stop.cancel();
-    tokio::time::timeout(Duration::from_secs(5), running).await.context("it does not stop")??;
+    tokio::time::timeout(Duration::from_secs(5), running).await.context("it does not stop")???;
     Ok(())
 }
 
@@ -316,4 +325,51 @@ async fn exported(house: &House, key: &VerifierKey) -> Result<String> {
     }
     check.finish()?;
     Ok(first.to_owned())
+}
+
+/// One that is believed where it knows more than is here, and one that is not.
+async fn pinned(given: Given) -> Result<()> {
+    let site = Site::open(given.open().await?).await?;
+    let witness = Witness::start("one.example/w", 11, &[log_key().to_string()]).await?;
+    let all = |config| Witnesses::new(site.database.clone(), site.ambient.clone(), &[config], None);
+    grow(&site, &["a", "b", "c"]).await?;
+    all(witness.pinning())?.check_pins().await?;
+    ensure!(witness.size() == 3, "it was not brought along");
+    for manner in [Manner::Down, Manner::Hangs, Manner::NoSize] {
+        witness.behave(manner);
+        all(witness.pinning())?.check_pins().await?;
+    }
+    witness.behave(Manner::Honest);
+    // As it was when two entries were signed.
+    grow(&site, &["d"]).await?;
+    all(witness.pinning())?.check_pins().await?;
+    lose(&site, "DELETE FROM cosignatures WHERE size > 3").await?;
+    lose(&site, "DELETE FROM checkpoints WHERE size > 3").await?;
+    all(witness.config())?.check_pins().await?;
+    let problem = all(witness.pinning())?.check_pins().await.expect_err("it knows more");
+    ensure!(problem.is(ProblemKind::LogIncomplete) && problem.detail.contains("4 entries"), "{problem}");
+    // It says so while the server runs, too.
+    witness.behave(Manner::Ahead);
+    grow(&site, &["e"]).await?;
+    let (stop, head) = (CancellationToken::new(), site.log.watch());
+    let ended = tokio::time::timeout(BOUND, all(witness.pinning())?.run(head, stop)).await?;
+    ensure!(ended.is_err_and(|it| it.is(ProblemKind::LogIncomplete)), "it goes on");
+    Ok(())
+}
+
+async fn asked_first() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let database = format!("sqlite:{}", folder.path().join("port-control.db").display());
+    let witness = Witness::start("one.example/w", 11, &[]).await?;
+    let access = || Access::Directory(folder.path().join("cluster"));
+    let mut settings = Settings::new(&database, folder.path(), access());
+    let house = House::open(&settings).await?;
+    house.declare(GROUND).await?;
+    house.close().await?;
+    witness.behave(Manner::Ahead);
+    settings.outward.witnesses = vec![witness.pinning()];
+    let Err(refused) = House::open(&settings).await else { bail!("it is served") };
+    ensure!(refused.to_string().contains("1000000 entries of this log"), "{refused}");
+    settings.outward.witnesses = vec![witness.config()];
+    House::open(&settings).await?.close().await
 }

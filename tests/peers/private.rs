@@ -105,25 +105,12 @@ impl<P: Peer> Private<P> {
         self.server().signal("CONT");
     }
 
-    /// Copies its data as a crash at this moment would leave them, which is what a standby has that got
-    /// nothing more since. It is restarted for that.
-    pub async fn keep_standby(&mut self) -> Result<()> {
-        self.kill();
-        let copied = Command::new("cp").arg("-a").arg(&self.folder).arg(self.standby()).status()?;
-        anyhow::ensure!(copied.success(), "the data cannot be copied");
-        self.start_again().await
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
-    /// Has the standby take its place, in the middle of everything.
-    pub async fn fail_over(&mut self) -> Result<()> {
-        self.kill();
-        fs::remove_dir_all(&self.folder)?;
-        fs::rename(self.standby(), &self.folder)?;
-        self.start_again().await
-    }
-
-    fn standby(&self) -> PathBuf {
-        self.place.path().join("standby")
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Starts it again after [`Self::kill`], on the same port and data, and waits until it answers.

@@ -45,6 +45,8 @@ pub enum Manner {
     NoSize,
     /// Answers with a redirect to itself.
     Redirects,
+    /// Answers 409 and says that it knows a million entries.
+    Ahead,
 }
 
 /// A witness that runs.
@@ -90,7 +92,12 @@ impl Witness {
     /// As a server's configuration names it.
     pub fn config(&self) -> WitnessConfig {
         let url = self.url.parse().expect("it is a URL");
-        WitnessConfig { vkey: self.key.to_string(), url }
+        WitnessConfig { vkey: self.key.to_string(), url, pins: false }
+    }
+
+    /// The same, of one that pins the log.
+    pub fn pinning(&self) -> WitnessConfig {
+        WitnessConfig { pins: true, ..self.config() }
     }
 
     pub fn behave(&self, manner: Manner) {
@@ -133,6 +140,7 @@ async fn answer(state: &Mutex<State>, body: &str) -> Response {
         Manner::Nonsense => "\u{2014} nobody\n<html>".into_response(),
         Manner::Endless => "x".repeat(1 << 20).into_response(),
         Manner::NoSize => (StatusCode::CONFLICT, "7\n").into_response(),
+        Manner::Ahead => Refusal::Size(1_000_000).into_response(),
         Manner::Redirects => (StatusCode::TEMPORARY_REDIRECT, [("location", "/w/elsewhere")]).into_response(),
         _ => match state.add(body) {
             Ok(line) => line.into_response(),

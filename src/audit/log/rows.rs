@@ -16,11 +16,13 @@ use super::Head;
 const REMEMBERED: u64 = 1 << 18;
 /// How often older ones are removed, in entries.
 const PRUNED_EVERY: u64 = 1 << 10;
-/// How many rows one statement inserts at most. All numbers are powers of two, so that few statements have
-/// to be prepared.
+/// How many rows one statement inserts at most.
 const ROWS_AT_ONCE: usize = 256;
-/// Down to so many rows, half of what is left is inserted, and the other half made ready meanwhile.
-const ROWS_AT_LEAST: usize = 64;
+/// How many the first one does. Each further one takes twice as many: they are made ready meanwhile, which
+/// takes half as long as inserting them.
+const ROWS_AT_FIRST: usize = 64;
+/// Of more rows than this, so many or a multiple are inserted, so that few statements have to be prepared.
+const ROWS_ROUNDED: usize = 16;
 
 /// Locks the head and reads it.
 pub(super) async fn take_head(tx: &mut WriteTx) -> Result<(Edge, Head), Problem> {
@@ -72,10 +74,11 @@ pub(super) async fn append(
     count: usize,
     mut make: impl FnMut(usize) -> Option<Vec<Sealed>>,
 ) -> Result<bool, StoreError> {
-    let mut left = count;
+    let (mut left, mut most) = (count, ROWS_AT_FIRST);
     let mut ready = |edge: &mut Edge| -> Result<Option<Ready>, StoreError> {
-        let next = at_once(left);
+        let next = at_once(left, most);
         left -= next;
+        most = ROWS_AT_ONCE.min(2 * most);
         make(next).map(|rows| Ready::new(edge, &rows)).transpose()
     };
     let mut next = ready(edge)?;
@@ -90,10 +93,10 @@ pub(super) async fn append(
     Ok(false)
 }
 
-/// How many of those that are left are inserted next.
-fn at_once(left: usize) -> usize {
-    let half = (left / 2).max(ROWS_AT_LEAST).min(left);
-    if half == 0 { 0 } else { ROWS_AT_ONCE.min(1 << half.ilog2()) }
+/// How many of those that are left are inserted next, of `most` at most.
+fn at_once(left: usize, most: usize) -> usize {
+    let next = left.min(most);
+    if next < ROWS_ROUNDED { next } else { next - next % ROWS_ROUNDED }
 }
 
 /// Rows that are ready to be inserted.
@@ -166,10 +169,10 @@ fn openings_rows(first: u64, rows: &[Sealed]) -> Result<Rows, StoreError> {
     Ok(Rows { table: "openings", columns: vec!["entry", "body"], args })
 }
 
-/// Moves the head by compare-and-set: where size or root are not what was read, nobody commits. Notes the
-/// batch, and forgets those that nobody can be looking for any more.
-pub(super) async fn move_head(
-    tx: &mut WriteTx,
+/// Moves the head by compare-and-set and commits: where size or root are not what was read, nobody does.
+/// Notes the batch, and forgets those that nobody can be looking for any more.
+pub(super) async fn commit(
+    mut tx: WriteTx,
     from: &Head,
     to: &Head,
     edge: &Edge,
@@ -187,14 +190,11 @@ pub(super) async fn move_head(
         batch.into(),
         as_i64(to.size - from.size).into(),
     ];
-    if !exceptions::move_head(tx, args).await? {
-        return Err(StoreError::Refused("the head of the log moved underneath".to_owned()));
-    }
     if from.size / PRUNED_EVERY != to.size / PRUNED_EVERY {
         let oldest = to.size.saturating_sub(REMEMBERED);
         tx.execute(sql("DELETE FROM batches WHERE first < $1").bind(as_i64(oldest))).await?;
     }
-    Ok(())
+    exceptions::commit_at_head(tx, args).await
 }
 
 /// Whether a batch that was to begin at `first` is there; nothing where that can no longer be told.

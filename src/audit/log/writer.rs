@@ -20,9 +20,13 @@ use crate::{
     store::{Database, Reserve, StoreError, WriteTx, sql},
 };
 
-/// How many units share a transaction at most. Where twice as many wait, one half is answered and comes
-/// again while the other is written.
+/// How many units share a transaction at most, on a disk that is fast: where twice as many wait, one half is
+/// answered and comes again while the other is written.
 const LARGEST_BATCH: usize = 512;
+/// How many on a disk that is slow: there, what costs most is a commit.
+const LARGEST_BATCH_SLOW: usize = 1024;
+/// From how long a commit takes on, a disk is slow.
+const SLOW: Duration = Duration::from_millis(2);
 /// After which time a transaction takes no further units.
 const FULL_AFTER: Duration = Duration::from_millis(300);
 /// How long a unit may run: it holds up all others.
@@ -55,9 +59,9 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// All that waits now, up to the largest batch; nothing where nobody is left to come.
-    async fn next_batch(&mut self) -> Option<Vec<Job>> {
-        self.take_what_is_there().await;
+    /// The first that waits; nothing where nobody is left to come.
+    async fn first(&mut self) -> Option<Job> {
+        self.take_what_is_there();
         while self.waiting.is_empty() {
             for drained in self.drains.drain(..) {
                 // Whoever waited may have gone.
@@ -65,24 +69,27 @@ impl Inbox {
             }
             let message = self.messages.recv().await?;
             self.sort(message);
-            self.take_what_is_there().await;
         }
-        let count = LARGEST_BATCH.min(self.waiting.len());
-        Some(self.waiting.drain(..count).collect())
+        self.waiting.pop_front()
     }
 
-    /// Those who were answered together come again together: as long as more of them get to it in one
-    /// turn of the runtime, they are let.
-    async fn take_what_is_there(&mut self) {
-        while self.waiting.len() < LARGEST_BATCH {
+    /// Adds who waits, up to so many. Those who were answered together come again together: as long as more
+    /// of them get to it in one turn of the runtime, they are let.
+    async fn join(&mut self, jobs: &mut Vec<Job>, largest: usize) {
+        let mut before = None;
+        self.take_what_is_there();
+        while jobs.len() + self.waiting.len() < largest && before != Some(self.waiting.len()) {
+            before = Some(self.waiting.len());
             tokio::task::yield_now().await;
-            let before = self.waiting.len();
-            while let Ok(message) = self.messages.try_recv() {
-                self.sort(message);
-            }
-            if self.waiting.len() == before {
-                break;
-            }
+            self.take_what_is_there();
+        }
+        let count = largest.saturating_sub(jobs.len()).min(self.waiting.len());
+        jobs.extend(self.waiting.drain(..count).filter(|job| job.state.take_up()));
+    }
+
+    fn take_what_is_there(&mut self) {
+        while let Ok(message) = self.messages.try_recv() {
+            self.sort(message);
         }
     }
 
@@ -133,11 +140,12 @@ impl Batch {
     }
 }
 
-/// All that is done but the commit.
+/// All that is done but moving the head and the commit.
 struct Prepared {
     tx: WriteTx,
     from: Head,
     to: Head,
+    edge: Edge,
     /// Which units did their work.
     done: Vec<usize>,
 }
@@ -150,6 +158,8 @@ enum Failed {
     Altered(Problem),
     /// Nothing was committed, because somebody gave up at the last moment.
     Withdrawn,
+    /// Nothing was committed, because one of those that ran together refused.
+    Quarrel,
     /// The commit was sent and not answered.
     Unknown,
 }
@@ -176,7 +186,7 @@ impl Failed {
         match self {
             Self::Nothing(error) => not_recorded(error),
             Self::Altered(problem) => problem.clone(),
-            Self::Withdrawn => not_recorded("the database does not answer in time"),
+            Self::Withdrawn | Self::Quarrel => not_recorded("the database does not answer in time"),
             Self::Unknown => outcome_unknown(),
         }
     }
@@ -191,6 +201,8 @@ pub(super) struct Writer {
     reserve: Option<Reserve>,
     /// Since when the disk is known to be full; set anew whenever it is tried.
     scarce: Option<Stopwatch>,
+    /// How long the last commit took.
+    commit_took: Duration,
 }
 
 impl Writer {
@@ -202,7 +214,7 @@ impl Writer {
         head: watch::Sender<Head>,
     ) -> Self {
         let reserve = database.reserve();
-        Self { database, ambient, facts, broken, head, reserve, scarce: None }
+        Self { database, ambient, facts, broken, head, reserve, scarce: None, commit_took: Duration::ZERO }
     }
 
     /// Sees to it that there is a log, and how far it has come.
@@ -224,10 +236,12 @@ impl Writer {
 
     pub(super) async fn write(mut self, messages: mpsc::Receiver<Message>) {
         let mut inbox = Inbox { messages, waiting: VecDeque::new(), drains: Vec::new() };
-        while let Some(mut jobs) = inbox.next_batch().await {
-            jobs.retain(|job| job.state.take_up());
+        while let Some(first) = inbox.first().await {
+            if !first.state.take_up() {
+                continue;
+            }
             // A fault of ours must not be the end of all writing.
-            let settled = AssertUnwindSafe(self.settle(jobs)).catch_unwind().await;
+            let settled = AssertUnwindSafe(self.settle(first, &mut inbox)).catch_unwind().await;
             let Ok(later) = settled else {
                 tracing::error!("the log's writer panicked over a batch");
                 continue;
@@ -239,13 +253,17 @@ impl Writer {
         }
     }
 
-    /// Brings units to their end and answers them; those that are to come later are handed back.
-    async fn settle(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+    /// Brings a unit, and those that join it, to their end and answers them; those that are to come later
+    /// are handed back.
+    async fn settle(&mut self, first: Job, inbox: &mut Inbox) -> Vec<Job> {
         let (id, since) = (self.ambient.id(), Stopwatch::start());
-        let mut batch = Batch { id, since, tries: 0, quarrels: false, jobs, later: Vec::new() };
-        self.spare_the_reserve(&mut batch).await;
+        let mut batch = Batch { id, since, tries: 0, quarrels: false, jobs: vec![first], later: Vec::new() };
+        if self.scarce.is_some() {
+            inbox.join(&mut batch.jobs, self.largest_batch()).await;
+            self.spare_the_reserve(&mut batch).await;
+        }
         while !batch.jobs.is_empty() {
-            match self.attempt(&mut batch).await {
+            match self.attempt(&mut batch, inbox).await {
                 Ok(head) => {
                     growth::publish(&self.head, head);
                     break;
@@ -264,10 +282,14 @@ impl Writer {
         batch.later
     }
 
+    fn largest_batch(&self) -> usize {
+        if self.commit_took < SLOW { LARGEST_BATCH } else { LARGEST_BATCH_SLOW }
+    }
+
     /// Prepares, commits, and where the commit is not answered, looks.
-    async fn attempt(&self, batch: &mut Batch) -> Result<Head, Failed> {
-        let prepared = within(batch.time_left(), self.prepare(batch)).await??;
-        let Prepared { tx, from, to, done } = prepared;
+    async fn attempt(&mut self, batch: &mut Batch, inbox: &mut Inbox) -> Result<Head, Failed> {
+        let prepared = within(batch.time_left(), self.prepare(batch, inbox)).await??;
+        let Prepared { tx, from, to, edge, done } = prepared;
         if done.is_empty() {
             // Everybody was refused. Where undoing fails, the connection goes, which undoes it, too.
             drop(within(COMMIT, tx.roll_back()).await);
@@ -276,8 +298,12 @@ impl Writer {
         if !commit_is_wanted(&batch.jobs, &done) {
             return Err(Failed::Withdrawn);
         }
-        let outcome = match within(COMMIT, tx.commit()).await {
-            Ok(Ok(())) => return Ok(to),
+        let since = Stopwatch::start();
+        let outcome = match within(COMMIT, rows::commit(tx, &from, &to, &edge, batch.id)).await {
+            Ok(Ok(())) => {
+                self.commit_took = since.elapsed();
+                return Ok(to);
+            }
             Ok(Err(why)) | Err(why) => self.look(batch.id, from.size, why).await,
         };
         if matches!(outcome, Err(Failed::Nothing(_))) {
@@ -293,6 +319,10 @@ impl Writer {
         batch.jobs.retain(|job| !job.state.is_given_up());
         match failed {
             Failed::Withdrawn => true,
+            Failed::Quarrel => {
+                batch.quarrels = true;
+                true
+            }
             Failed::Nothing(error @ StoreError::Broken(_)) => {
                 (self.broken)(error);
                 false
@@ -337,38 +367,40 @@ impl Writer {
     }
 
     /// One transaction up to its commit: the units, then their entries.
-    async fn prepare(&self, batch: &mut Batch) -> Result<Prepared, Failed> {
+    async fn prepare(&self, batch: &mut Batch, inbox: &mut Inbox) -> Result<Prepared, Failed> {
         let (mut tx, mut edge, from) = rows::begin(&self.database).await?;
         refuse_set_back(&self.head.borrow(), &from)?;
-        let now = self.ambient.now().max(from.time);
-        let done = match self.run_together(&mut tx, batch, now, &edge).await? {
-            Some(grown) => {
-                edge = grown;
-                (0..batch.jobs.len()).collect()
-            }
-            None => self.run_apart(&mut tx, batch, now, &mut edge).await?,
-        };
-        let mut to = from.clone();
-        if !done.is_empty() {
-            to = Head { size: edge.size(), root: edge.root(), time: now };
-            rows::move_head(&mut tx, &from, &to, &edge, batch.id).await?;
+        if batch.tries == 0 && !batch.quarrels && self.scarce.is_none() {
+            // Whoever came while the head was waited for.
+            inbox.join(&mut batch.jobs, self.largest_batch()).await;
         }
-        Ok(Prepared { tx, from, to, done })
+        let now = self.ambient.now().max(from.time);
+        let done = if batch.quarrels || batch.jobs.len() < 2 {
+            self.run_apart(&mut tx, batch, now, &mut edge).await?
+        } else if self.run_together(&mut tx, batch, now, &mut edge).await? {
+            (0..batch.jobs.len()).collect()
+        } else {
+            // Where undoing fails, the connection goes, which undoes it, too.
+            drop(tx.roll_back().await);
+            return Err(Failed::Quarrel);
+        };
+        let to = if done.is_empty() {
+            from.clone()
+        } else {
+            Head { size: edge.size(), root: edge.root(), time: now }
+        };
+        Ok(Prepared { tx, from, to, edge, done })
     }
 
-    /// Runs the units without a savepoint for each, which is most of what many small ones cost; nothing
-    /// where one of them refused: then nothing of this is left. Else the edge with their entries.
+    /// Runs the units without a savepoint for each, which is most of what many small ones cost. Whether all
+    /// did their work; where one of them refused, the transaction is worth nothing.
     async fn run_together(
         &self,
         tx: &mut WriteTx,
         batch: &mut Batch,
         now: Timestamp,
-        edge: &Edge,
-    ) -> Result<Option<Edge>, Failed> {
-        if batch.quarrels || batch.jobs.len() < 2 {
-            return Ok(None);
-        }
-        tx.execute(sql("SAVEPOINT units")).await?;
+        edge: &mut Edge,
+    ) -> Result<bool, Failed> {
         let mut drafted = Vec::new();
         for index in 0..batch.jobs.len() {
             if batch.is_full() {
@@ -377,12 +409,10 @@ impl Writer {
             }
             let at = (now, edge.size() + drafted.len() as u64);
             let Some(drafts) = self.run_bounded(tx, &mut batch.jobs[index], at).await? else {
-                batch.quarrels = true;
-                break;
+                return Ok(false);
             };
             drafted.extend(drafts.into_iter().map(|draft| (index, draft)));
         }
-        let mut grown = edge.clone();
         let (jobs, count) = (&mut batch.jobs, drafted.len());
         let mut drafted = drafted.into_iter();
         // One that cannot be sealed is found out apart, too.
@@ -390,20 +420,11 @@ impl Writer {
             let next = drafted.by_ref().take(count);
             next.map(|(index, draft)| self.seal(&mut jobs[index], draft, now)).collect::<Result<_>>().ok()
         };
-        if !batch.quarrels && !rows::append(tx, &mut grown, count, seal_next).await? {
-            batch.quarrels = true;
+        match rows::append(tx, edge, count, seal_next).await {
+            // PostgreSQL: a statement of one of them failed, and it did not mind. Apart, it shows whose.
+            Err(StoreError::Refused(_)) => Ok(false),
+            outcome => Ok(outcome?),
         }
-        if !batch.quarrels {
-            match tx.execute(sql("RELEASE SAVEPOINT units")).await {
-                Ok(_) => return Ok(Some(grown)),
-                // PostgreSQL: a statement of one of them failed, and it did not mind. Apart, it shows whose.
-                Err(StoreError::Refused(_)) => batch.quarrels = true,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        tx.execute(sql("ROLLBACK TO SAVEPOINT units")).await?;
-        tx.execute(sql("RELEASE SAVEPOINT units")).await?;
-        Ok(None)
     }
 
     /// Runs the units, each in a savepoint unless it is alone, and appends their entries; which did their

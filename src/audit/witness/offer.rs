@@ -25,6 +25,8 @@ pub(super) struct Witness {
     pub(super) key: WitnessKey,
     /// Its submission prefix.
     pub(super) url: Url,
+    /// Whether it is believed where it knows more of the log than is here.
+    pub(super) pins: bool,
 }
 
 /// What a witness said.
@@ -45,15 +47,22 @@ pub(super) struct Failure {
     pub(super) why: String,
     /// What to do about it.
     pub(super) remedy: Option<&'static str>,
+    /// Whether what it knows of this log is more than is here, or something else.
+    pub(super) contradicts: bool,
 }
 
 impl Failure {
     pub(super) fn passing(why: impl Into<String>) -> Self {
-        Self { is_final: false, why: why.into(), remedy: None }
+        Self { is_final: false, why: why.into(), remedy: None, contradicts: false }
+    }
+
+    /// It knows of another log than the one that is here.
+    pub(super) fn contradicting(self) -> Self {
+        Self { contradicts: true, ..self }
     }
 
     pub(super) fn lasting(why: impl Into<String>, remedy: &'static str) -> Self {
-        Self { is_final: true, why: why.into(), remedy: Some(remedy) }
+        Self { is_final: true, why: why.into(), remedy: Some(remedy), contradicts: false }
     }
 }
 
@@ -134,7 +143,8 @@ fn refused(status: StatusCode) -> Failure {
             "it does not believe that this log grew out of the one that it has seen",
             "Find out why before anything else: verify the log with `portctl audit verify`, and ask whether \
              its database was set back.",
-        ),
+        )
+        .contradicting(),
         _ => Failure::passing(format!("it answered {status}")),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use reqwest::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,8 @@ use crate::{
     store::Database,
 };
 
+/// How long the start waits for those that pin the log.
+const AT_START: Duration = Duration::from_secs(3);
 /// Between two offers to one witness, at least: only the newest checkpoint is of interest.
 const BREATH: Duration = Duration::from_secs(2);
 /// How long nothing is looked at, at most.
@@ -67,6 +69,7 @@ impl Witnesses {
             Ok(Witness {
                 key: key.map_err(|why| wrong(format!("'{}': {why}", it.vkey.escape_debug())))?,
                 url: it.url.clone(),
+                pins: it.pins,
             })
         };
         let all = config.iter().map(read).collect::<Result<Vec<_>>>()?;
@@ -82,19 +85,52 @@ impl Witnesses {
         Arc::clone(&self.policy)
     }
 
+    /// Whether the witnesses that pin the log know no more of it than is here, and nothing else. One that does not answer
+    /// soon is not waited for: it is asked again while the server runs.
+    ///
+    /// # Errors
+    /// `log-incomplete` where one of them does.
+    pub async fn check_pins(&self) -> Result<()> {
+        let asked = self.all.iter().filter(|witness| witness.pins).map(async |witness| {
+            match tokio::time::timeout(AT_START, self.try_out(witness)).await {
+                Ok(Err(failure)) if failure.contradicts => Err(failure.into_problem()),
+                Ok(_) => Ok(()),
+                Err(_) => {
+                    let witness = witness.key.name();
+                    tracing::warn!(
+                        witness,
+                        "a witness that pins the log does not answer; the log is served meanwhile"
+                    );
+                    Ok(())
+                }
+            }
+        });
+        join_all(asked).await.into_iter().collect()
+    }
+
     /// Offers each new checkpoint, until `stop`.
-    pub async fn run(self, head: watch::Receiver<Head>, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// `log-incomplete` before that, where a witness that pins the log knows more of it than is here, or another.
+    pub async fn run(self, head: watch::Receiver<Head>, stop: CancellationToken) -> Result<()> {
         let attended = self.all.iter().map(|witness| self.attend(witness, head.clone(), &stop));
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = async { join_all(attended).await; stop.cancelled().await } => {}
-        }
+        let outcome = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            Err(problem) = try_join_all(attended) => Err(problem),
+        };
         for witness in &self.all {
             self.turn(witness).give_back(&self.database).await;
         }
+        outcome
     }
 
-    async fn attend(&self, witness: &Witness, mut head: watch::Receiver<Head>, stop: &CancellationToken) {
+    /// Attends to a witness, until there is a reason to stop everything.
+    async fn attend(
+        &self,
+        witness: &Witness,
+        mut head: watch::Receiver<Head>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         let mut failures = 0;
         while !stop.is_cancelled() {
             head.borrow_and_update();
@@ -105,6 +141,7 @@ impl Witnesses {
                     let _ = tokio::time::timeout(LONGEST_SLEEP, head.changed()).await;
                     tokio::time::sleep(BREATH).await;
                 }
+                Err(failure) if failure.contradicts && witness.pins => return Err(failure.into_problem()),
                 Err(failure) => {
                     failures += 1;
                     note_failure(witness, &failure);
@@ -113,6 +150,7 @@ impl Witnesses {
                 }
             }
         }
+        Ok(())
     }
 
     fn turn(&self, witness: &Witness) -> Turn {
@@ -143,13 +181,14 @@ impl Witnesses {
         for _ in 0..ATTEMPTS {
             let Some(newest) = self.newest().await? else { return Ok(0) };
             if known > newest.size {
-                return Err(set_back(known, newest.size));
+                return Err(set_back(witness, known, newest.size));
             }
             match self.offer(witness, known, &newest).await? {
                 Answer::Has(size) if size == known => {
                     return Err(Failure::passing(format!(
                         "it wants a proof from {size} entries, and does not take one from there"
-                    )));
+                    ))
+                    .contradicting());
                 }
                 Answer::Has(size) => known = size,
                 Answer::Cosigned(cosignature) => {
@@ -193,7 +232,11 @@ impl Witnesses {
 
 impl Failure {
     fn into_problem(self) -> Problem {
-        let kind = if self.is_final { ProblemKind::Conflict } else { ProblemKind::Internal };
+        let kind = match self {
+            Self { contradicts: true, .. } => ProblemKind::LogIncomplete,
+            Self { is_final: true, .. } => ProblemKind::Conflict,
+            _ => ProblemKind::Internal,
+        };
         let remedy = self.remedy.unwrap_or("It is tried again by itself; nothing waits for it.");
         Problem::new(kind, self.why).remedy(remedy)
     }
@@ -206,11 +249,17 @@ fn ours(problem: Problem) -> Failure {
 }
 
 /// The witness remembers more than there is.
-fn set_back(known: u64, there: u64) -> Failure {
+fn set_back(witness: &Witness, known: u64, there: u64) -> Failure {
     Failure::lasting(
-        format!("it has cosigned {known} entries of this log, and {there} are signed here"),
-        "The database was set back, or another log has this origin: find out which before going on.",
+        format!(
+            "the witness {} has cosigned {known} entries of this log, and {there} are signed here",
+            witness.key.name()
+        ),
+        "The database was set back, or another log has this origin: find out which. Put back a database that \
+         holds those entries; or go on without them by `port-control recover`, and have the witness's operator \
+         begin the log anew.",
     )
+    .contradicting()
 }
 
 fn note_failure(witness: &Witness, failure: &Failure) {

@@ -248,6 +248,8 @@ pub(super) struct RawArchive {
 pub(super) struct RawWitness {
     pub(super) vkey: String,
     pub(super) url: String,
+    #[serde(default)]
+    pub(super) pins: bool,
 }
 
 /// `[log.witness_policy]`.

@@ -29,7 +29,7 @@ impl Check<'_> {
         let mut witnesses = Vec::new();
         for (index, it) in raw.into_iter().enumerate() {
             if let Some(url) = self.url(&["log", "witnesses", &index.to_string(), "url"], &it.url) {
-                witnesses.push(WitnessConfig { vkey: it.vkey, url });
+                witnesses.push(WitnessConfig { vkey: it.vkey, url, pins: it.pins });
             }
         }
         witnesses
