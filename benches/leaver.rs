@@ -295,16 +295,11 @@ fn print(what: &str, it: &Measured) -> Result<()> {
     let Some(leaver) = &it.last else { return Ok(()) };
     let since = time(&leaver.line.since)?;
     println!("\nthe leaver table of {}, who left at {}", leaver.line.person.id, leaver.line.since);
-    println!("{:<10} {:<40} {:>14} because", "held", "what", "dead after");
+    println!("{:<10} {:<40} {:>14}", "held", "what", "dead after");
     for held in &leaver.held {
         let died = held.ended_at.as_deref().map(time).transpose()?;
         let after = died.map_or("never".to_owned(), |at| format!("{} ms", at.since(since).as_millis()));
-        println!(
-            "{:<10} {:<40} {after:>14} {}",
-            held.kind,
-            held.what,
-            held.because.as_deref().unwrap_or("-")
-        );
+        println!("{:<10} {:<40} {after:>14}", held.kind, held.what);
     }
     println!();
     ensure!(it.dead.p50() <= MEDIAN && it.dead.p99() <= WORST, "this is not what is promised");

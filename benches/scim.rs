@@ -94,6 +94,7 @@ struct Measured {
     people: Duration,
     groups: Duration,
     large: Duration,
+    whole: Duration,
     patches: Times,
     bare: Option<Duration>,
 }
@@ -130,6 +131,9 @@ async fn measure(settings: &Settings, people: usize, groups: usize) -> Result<Me
         wire.send(Method::PATCH, &path, &change("add", some)).await?;
     }
     measured.large = since.elapsed();
+    let since = Stopwatch::start();
+    wire.group("everybody-at-once", &ids).await?;
+    measured.whole = since.elapsed();
     for number in 0..PATCHES {
         let op = if number % 2 == 0 { "remove" } else { "add" };
         let body = change(op, &ids[number / 2..=number / 2]);
@@ -175,6 +179,7 @@ fn print(what: &str, it: &Measured, people: usize, groups: usize) {
     let both = it.people + it.groups;
     seconds("both (at most 60 s for 10,000 and 500)".to_owned(), both);
     seconds(format!("a group of {people}, a thousand members a PATCH"), it.large);
+    seconds(format!("a group of {people} in one POST"), it.whole);
     if let Some(bare) = it.bare {
         let ratio = both.as_secs_f64() / bare.as_secs_f64();
         println!(

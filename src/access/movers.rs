@@ -35,6 +35,8 @@ use crate::{
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// Shortest time between two looks, so that a busy log does not make this busy.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(500);
+/// People of whom it is noted together that they are where they were.
+const AT_ONCE_WRITTEN: usize = 500;
 /// People that are looked at together.
 const AT_ONCE: i64 = 500;
 /// The cursor that says with which version of what is declared everybody was compared.
@@ -229,7 +231,7 @@ impl Movers {
             .iter()
             .filter(|(_, it)| it.before.as_ref().is_none_or(|(facts, _)| *facts != it.facts))
             .collect();
-        for some in stale.chunks(100) {
+        for some in stale.chunks(AT_ONCE_WRITTEN) {
             let mut query = Query::composed(upsert(some.len()), Vec::new());
             for (id, somebody) in some {
                 let belonging = Hers::new(*id, &somebody.groups, declared, now).belonging();

@@ -24,7 +24,7 @@ use crate::{
     },
     keys::LogSigner,
     policy::{Action, FactVersions, Permit, Principal, Resource},
-    store::{Arg, Database, Query, WriteTx},
+    store::{Arg, Database, Query, WriteTx, sql},
 };
 
 struct Confirms;
@@ -171,6 +171,24 @@ async fn a_log_that_nobody_touched_is_whole() {
     let report = house.check().await.unwrap();
     assert_eq!((report.size, report.checkpoints, report.missing, report.forgotten), (561, 5, 0, 0));
     assert!(report.present > 1000);
+}
+
+/// Units that draft much cost little until their entries are appended: all at once these would take too long.
+#[tokio::test]
+async fn units_with_many_entries_share_several_transactions() {
+    let house = House::new().await;
+    let acts = (0..30).map(|_| {
+        let drafts = vec![Draft::act("person.groups-changed").subject(house.dana); 200];
+        house.log.perform(act_of(&house.ambient, house.dana, drafts))
+    });
+    for outcome in futures::future::join_all(acts).await {
+        outcome.unwrap();
+    }
+    let batches: Vec<(i64,)> =
+        house.database.fetch_all(sql("SELECT size FROM batches ORDER BY first")).await.unwrap();
+    assert_eq!(batches.iter().map(|(size,)| size).sum::<i64>(), 6000);
+    assert!(batches.iter().all(|(size,)| *size <= 2200), "{batches:?}");
+    assert_eq!(house.check().await.unwrap().size, 6000);
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ const LARGEST_BATCH: usize = 512;
 const LARGEST_BATCH_SLOW: usize = 1024;
 /// From how long a commit takes on, a disk is slow.
 const SLOW: Duration = Duration::from_millis(2);
+/// After how many entries a transaction takes no further units: appending them takes its time, too.
+const MOST_ENTRIES: usize = 2048;
 /// After which time a transaction takes no further units.
 const FULL_AFTER: Duration = Duration::from_millis(300);
 /// How long a unit may run: it holds up all others.
@@ -403,7 +405,7 @@ impl Writer {
     ) -> Result<bool, Failed> {
         let mut drafted = Vec::new();
         for index in 0..batch.jobs.len() {
-            if batch.is_full() {
+            if batch.is_full() || drafted.len() >= MOST_ENTRIES {
                 batch.put_off(index);
                 break;
             }
@@ -441,7 +443,8 @@ impl Writer {
         let since = Stopwatch::start();
         let (mut sealed, mut done) = (Vec::new(), Vec::new());
         for index in 0..batch.jobs.len() {
-            if batch.is_full() && (!batch.quarrels || since.elapsed() > FULL_AFTER) {
+            let is_full = batch.is_full() && (!batch.quarrels || since.elapsed() > FULL_AFTER);
+            if is_full || sealed.len() >= MOST_ENTRIES {
                 batch.put_off(index);
                 break;
             }

@@ -72,6 +72,13 @@ pub struct Create {
     /// A group that it may write, by name or external id; `*` stands for any text. Several can be given.
     #[arg(long = "group", value_name = "PATTERN")]
     groups: Vec<String>,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+/// How many people a connection may remove.
+#[derive(Debug, Args)]
+struct Limit {
     /// How many people it may remove before somebody is asked.
     #[arg(long, value_name = "NUMBER")]
     removals: Option<i64>,
@@ -103,15 +110,8 @@ pub struct Set {
     /// A group that it may write, in place of those of before; `*` stands for any text. Several can be given.
     #[arg(long = "group", value_name = "PATTERN")]
     groups: Vec<String>,
-    /// How many people it may remove before somebody is asked.
-    #[arg(long, value_name = "NUMBER")]
-    removals: Option<i64>,
-    /// The same as a share of its people; whichever is more counts.
-    #[arg(long, value_name = "PERCENT")]
-    removals_share: Option<i64>,
-    /// In which time, such as 1h.
-    #[arg(long, value_name = "TIME")]
-    removals_within: Option<String>,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 impl Command {
@@ -150,9 +150,9 @@ impl Create {
             authoritative: self.authoritative,
             may_reactivate: self.may_reactivate,
             groups: self.groups,
-            removals_number: self.removals,
-            removals_share: self.removals_share,
-            removals_within: self.removals_within,
+            removals_number: self.limit.removals,
+            removals_share: self.limit.removals_share,
+            removals_within: self.limit.removals_within,
         };
         tell(context, &context.client()?.create_connection(&new).await?)
     }
@@ -166,9 +166,9 @@ impl Set {
             authoritative: self.authoritative,
             may_reactivate: self.may_reactivate,
             groups: (!self.groups.is_empty()).then_some(self.groups),
-            removals_number: self.removals,
-            removals_share: self.removals_share,
-            removals_within: self.removals_within,
+            removals_number: self.limit.removals,
+            removals_share: self.limit.removals_share,
+            removals_within: self.limit.removals_within,
         };
         let now = context.client()?.set_connection(&self.connection, &change).await?;
         context.output.tell(&now, settings)

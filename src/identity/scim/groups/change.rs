@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     ids_of,
-    members::Group,
+    members::{Group, Moved},
     row::{GroupRow, by_id, etag},
 };
 use crate::{
@@ -129,13 +129,14 @@ pub(super) struct CreateGroup {
 
 #[async_trait]
 impl Unit for CreateGroup {
-    type Output = String;
+    /// Its id, and whether members are left to add.
+    type Output = (String, bool);
 
     fn authority(&self) -> Authority<'_> {
         Authority::Permit(&self.permit)
     }
 
-    async fn run(&self, work: &mut Work<'_>) -> Result<String> {
+    async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
         check(&self.connection, &self.display_name, self.external_id.as_deref())?;
         let id = work.ambient().uuid().to_string();
         let group_id = self.external_id.clone().unwrap_or_else(|| id.clone());
@@ -162,9 +163,9 @@ impl Unit for CreateGroup {
                 .with("members", self.members.len()),
         );
         let group = Group { connection: &self.connection.name, id: &id, known_as: &group_id };
-        let added = group.add(work, &self.members).await?;
-        tell_of_additions(work, &self.outbox, &group, &self.opens, added).await?;
-        Ok(id)
+        let moved = group.add(work, &self.members).await?;
+        tell_of_additions(work, &self.outbox, &group, &self.opens, moved.added).await?;
+        Ok((id, moved.is_more))
     }
 }
 
@@ -226,6 +227,8 @@ pub(super) struct ChangeGroup {
     pub(super) connection: Arc<Connection>,
     pub(super) id: String,
     pub(super) edits: Arc<Vec<Edit>>,
+    /// The first of them that is not done yet.
+    pub(super) from: usize,
     pub(super) if_match: Option<String>,
     pub(super) opens: Vec<String>,
     pub(super) outbox: Outbox,
@@ -237,18 +240,34 @@ struct Edited {
     added: usize,
     removed: usize,
     is_renamed: bool,
+    /// The edit that is to be gone on with.
+    left: Option<usize>,
+}
+
+impl Edited {
+    fn count(&mut self, moved: Moved) {
+        self.added += moved.added;
+        self.removed += moved.removed;
+    }
+}
+
+/// How far a group has changed.
+pub(super) struct Changed {
+    /// Its entity tag now.
+    pub(super) etag: String,
+    /// The edit that is to be gone on with, in an act of its own.
+    pub(super) left: Option<usize>,
 }
 
 #[async_trait]
 impl Unit for ChangeGroup {
-    /// Its entity tag now.
-    type Output = String;
+    type Output = Changed;
 
     fn authority(&self) -> Authority<'_> {
         Authority::Permit(&self.permit)
     }
 
-    async fn run(&self, work: &mut Work<'_>) -> Result<String> {
+    async fn run(&self, work: &mut Work<'_>) -> Result<Changed> {
         let row = load(work, &self.connection, &self.id).await?;
         check_match(self.if_match.as_deref(), &row.etag())?;
         check(&self.connection, &row.display_name, row.external_id.as_deref())?;
@@ -273,7 +292,7 @@ impl Unit for ChangeGroup {
                 .with("renamed", edited.is_renamed),
         );
         tell_of_additions(work, &self.outbox, &group, &self.opens, edited.added).await?;
-        Ok(etag(row.version + 1))
+        Ok(Changed { etag: etag(row.version + 1), left: edited.left })
     }
 }
 
@@ -281,17 +300,24 @@ impl ChangeGroup {
     async fn edit(&self, work: &mut Work<'_>, group: &Group<'_>, row: &GroupRow) -> Result<Edited> {
         let mut edited = Edited::default();
         let (mut name, mut external_id) = (row.display_name.clone(), row.external_id.clone());
-        for edit in self.edits.iter() {
-            match edit {
-                Edit::Rename(to) => name.clone_from(to),
-                Edit::ExternalId(to) => external_id.clone_from(to),
-                Edit::Add(ids) => edited.added += group.add(work, ids).await?,
-                Edit::Remove(ids) => edited.removed += group.remove(work, ids).await?,
-                Edit::Replace(ids) => {
-                    let (added, removed) = group.replace(work, ids).await?;
-                    edited.added += added;
-                    edited.removed += removed;
+        for (index, edit) in self.edits.iter().enumerate().skip(self.from) {
+            let moved = match edit {
+                Edit::Rename(to) => {
+                    name.clone_from(to);
+                    continue;
                 }
+                Edit::ExternalId(to) => {
+                    external_id.clone_from(to);
+                    continue;
+                }
+                Edit::Add(ids) => group.add(work, ids).await?,
+                Edit::Remove(ids) => group.remove(work, ids).await?,
+                Edit::Replace(ids) => group.replace(work, ids).await?,
+            };
+            edited.count(moved);
+            if moved.is_more {
+                edited.left = Some(index);
+                break;
             }
         }
         edited.is_renamed = name != row.display_name || external_id != row.external_id;
@@ -330,32 +356,36 @@ pub(super) struct RemoveGroup {
 
 #[async_trait]
 impl Unit for RemoveGroup {
-    type Output = ();
+    /// Whether it is gone; else members are left, who go first.
+    type Output = bool;
 
     fn authority(&self) -> Authority<'_> {
         Authority::Permit(&self.permit)
     }
 
-    async fn run(&self, work: &mut Work<'_>) -> Result<()> {
+    async fn run(&self, work: &mut Work<'_>) -> Result<bool> {
         let row = load(work, &self.connection, &self.id).await?;
         check_match(self.if_match.as_deref(), &row.etag())?;
         check(&self.connection, &row.display_name, row.external_id.as_deref())?;
         let group = Group { connection: &self.connection.name, id: &row.id, known_as: &row.group_id };
         let everybody = group.all(work).await?;
-        let removed = group.remove(work, &everybody).await?;
+        let moved = group.remove(work, &everybody).await?;
+        let deleted = (!moved.is_more).then(|| work.now());
         work.execute(
-            sql("UPDATE scim_groups SET deleted_at = $2, version = version + 1, changed_at = $2 WHERE id = $1")
+            sql("UPDATE scim_groups SET deleted_at = $2, version = version + 1, changed_at = $3 WHERE id = $1")
                 .bind(&row.id)
+                .bind(deleted)
                 .bind(work.now()),
         )
         .await?;
+        let action = if moved.is_more { "scim.group-changed" } else { "scim.group-deleted" };
         work.record(
-            Draft::act("scim.group-deleted")
+            Draft::act(action)
                 .resource(&row.id)
                 .with("provider", self.connection.name.as_str())
                 .with("group", row.group_id.as_str())
-                .with("removed", removed),
+                .with("removed", moved.removed),
         );
-        Ok(())
+        Ok(!moved.is_more)
     }
 }

@@ -13,6 +13,21 @@ use crate::{
     store::{AT_ONCE, Arg, Query, placeholders, sql},
 };
 
+/// How many members come and go in one act at most: the log gives an act so much time, and whatever waits behind
+/// it waits as long.
+const MOST: usize = 500;
+
+/// How members changed in one act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    /// How many came.
+    pub(super) added: usize,
+    /// How many went.
+    pub(super) removed: usize,
+    /// Whether more are to come or to go, in an act of their own.
+    pub(super) is_more: bool,
+}
+
 /// A group whose members change: its own id, and the one by which people are in it.
 pub(super) struct Group<'g> {
     pub(super) connection: &'g Name,
@@ -25,29 +40,25 @@ pub(super) struct Group<'g> {
 type People = BTreeMap<String, Option<PersonId>>;
 
 impl Group<'_> {
-    /// Adds those of these people who are no members yet. How many they were.
+    /// Adds those of these people who are no members yet.
     ///
     /// # Errors
     /// `invalidValue` where the connection does not have one of them.
-    pub(super) async fn add(&self, work: &mut Work<'_>, ids: &[String]) -> Result<usize> {
-        let known = self.known(work, ids).await?;
-        if let Some(stranger) = ids.iter().find(|id| !known.contains_key(*id)) {
-            let shown: String = stranger.chars().take(80).collect();
-            return Err(refuse(
-                "invalidValue",
-                format!("this connection has no person '{}' who could be a member", shown.escape_debug()),
-            ));
-        }
+    pub(super) async fn add(&self, work: &mut Work<'_>, ids: &[String]) -> Result<Moved> {
+        let known = self.check_known(work, ids).await?;
         let there = self.among(work, ids).await?;
-        let new: People = known.into_iter().filter(|(id, _)| !there.contains(id)).collect();
+        let mut missing = known.into_iter().filter(|(id, _)| !there.contains(id));
+        let new: People = missing.by_ref().take(MOST).collect();
         self.insert(work, &new).await?;
         self.tell(work, &new, true).await?;
-        Ok(new.len())
+        Ok(Moved { added: new.len(), removed: 0, is_more: missing.next().is_some() })
     }
 
-    /// Takes those of these people out who are members. How many they were.
-    pub(super) async fn remove(&self, work: &mut Work<'_>, ids: &[String]) -> Result<usize> {
-        let there: Vec<String> = self.among(work, ids).await?.into_iter().collect();
+    /// Takes those of these people out who are members.
+    pub(super) async fn remove(&self, work: &mut Work<'_>, ids: &[String]) -> Result<Moved> {
+        let mut members = self.among(work, ids).await?.into_iter();
+        let there: Vec<String> = members.by_ref().take(MOST).collect();
+        let is_more = members.next().is_some();
         let mut leaving = People::new();
         for some in there.chunks(AT_ONCE) {
             let text =
@@ -60,16 +71,22 @@ impl Group<'_> {
             work.execute(Query::composed(text, prepended(self.id, texts(some)))).await?;
         }
         self.tell(work, &leaving, false).await?;
-        Ok(leaving.len())
+        Ok(Moved { added: 0, removed: leaving.len(), is_more })
     }
 
-    /// Makes these people the members. How many came and how many went.
-    pub(super) async fn replace(&self, work: &mut Work<'_>, ids: &[String]) -> Result<(usize, usize)> {
+    /// Makes these people the members. Those who are none go first: nobody is in for longer because many come.
+    pub(super) async fn replace(&self, work: &mut Work<'_>, ids: &[String]) -> Result<Moved> {
         let wanted: BTreeSet<&String> = ids.iter().collect();
         let surplus: Vec<String> =
             self.all(work).await?.into_iter().filter(|id| !wanted.contains(id)).collect();
-        let added = self.add(work, ids).await?;
-        Ok((added, self.remove(work, &surplus).await?))
+        let gone = self.remove(work, &surplus).await?;
+        if gone.is_more {
+            // Whoever cannot come is refused before anybody has gone.
+            self.check_known(work, ids).await?;
+            return Ok(gone);
+        }
+        let came = self.add(work, ids).await?;
+        Ok(Moved { removed: gone.removed, ..came })
     }
 
     /// Everybody in it.
@@ -82,13 +99,26 @@ impl Group<'_> {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
+    /// These people, where the connection has all of them.
+    async fn check_known(&self, work: &mut Work<'_>, ids: &[String]) -> Result<People> {
+        let known = self.known(work, ids).await?;
+        let Some(stranger) = ids.iter().find(|id| !known.contains_key(*id)) else { return Ok(known) };
+        let shown: String = stranger.chars().take(80).collect();
+        Err(refuse(
+            "invalidValue",
+            format!("this connection has no person '{}' who could be a member", shown.escape_debug()),
+        ))
+    }
+
     /// Those of these ids that the connection has people for.
     async fn known(&self, work: &mut Work<'_>, ids: &[String]) -> Result<People> {
         let mut known = People::new();
         for some in ids.chunks(AT_ONCE) {
+            // By their ids: whatever the database believes of how many people a connection has.
             let text = format!(
-                "SELECT id, person FROM scim_users WHERE connection = $1 AND deleted_at IS NULL AND id IN {}",
-                placeholders(2, some.len())
+                "{} SELECT u.id, u.person FROM wanted w JOIN scim_users u ON u.id = w.id \
+                 WHERE u.connection = $1 AND u.deleted_at IS NULL",
+                wanted(2, some.len())
             );
             let query = Query::composed(text, prepended(self.connection.as_str(), texts(some)));
             known.extend(people(work, query).await?);
@@ -165,6 +195,12 @@ impl Group<'_> {
     fn key(&self) -> Vec<Arg> {
         vec![self.connection.into(), self.known_as.into()]
     }
+}
+
+/// A table `wanted` of so many ids, after `first - 1` other arguments.
+fn wanted(first: usize, count: usize) -> String {
+    let rows: Vec<String> = (first..first + count).map(|n| format!("(${n})")).collect();
+    format!("WITH wanted (id) AS (VALUES {})", rows.join(", "))
 }
 
 async fn people(work: &mut Work<'_>, query: Query) -> Result<People> {

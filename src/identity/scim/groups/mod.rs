@@ -49,18 +49,26 @@ impl Scim {
             // Nobody can have declared an alias for an id that is made only now.
             None => Vec::new(),
         };
-        self.act(speaker, Action::Provision, |permit, connection| {
-            self.parts().log.perform(CreateGroup {
-                permit,
-                connection,
-                display_name: text(&body, "displayName").to_owned(),
-                external_id: external_id.clone(),
-                members: members.clone(),
-                opens: opens.clone(),
-                outbox: self.parts().outbox.clone(),
+        let (id, is_more) = self
+            .act(speaker, Action::Provision, |permit, connection| {
+                self.parts().log.perform(CreateGroup {
+                    permit,
+                    connection,
+                    display_name: text(&body, "displayName").to_owned(),
+                    external_id: external_id.clone(),
+                    members: members.clone(),
+                    opens: opens.clone(),
+                    outbox: self.parts().outbox.clone(),
+                })
             })
-        })
-        .await
+            .await?;
+        if !is_more {
+            return Ok(id);
+        }
+        match self.change_group_once(speaker, &id, Arc::new(vec![Edit::Add(members)]), None).await {
+            Err(problem) if !is_unchanged(&problem) => Err(problem),
+            _ => Ok(id),
+        }
     }
 
     /// A group.
@@ -134,6 +142,7 @@ impl Scim {
         }
     }
 
+    /// Act after act, where more members come and go than fit one.
     async fn change_group_once(
         &self,
         speaker: &Speaker,
@@ -145,18 +154,26 @@ impl Scim {
         let opens = self.parts().protected.opened_by(speaker.connection.name.as_str(), &row.group_id).await?;
         let takes_away = edits.iter().all(Edit::takes_away);
         let action = if takes_away { Action::Deprovision } else { Action::Provision };
-        self.act(speaker, action, |permit, connection| {
-            self.parts().log.perform(ChangeGroup {
-                permit,
-                connection,
-                id: id.to_owned(),
-                edits: Arc::clone(&edits),
-                if_match: if_match.map(str::to_owned),
-                opens: opens.clone(),
-                outbox: self.parts().outbox.clone(),
-            })
-        })
-        .await
+        let (mut from, mut if_match) = (0, if_match);
+        loop {
+            let changed = self
+                .act(speaker, action, |permit, connection| {
+                    self.parts().log.perform(ChangeGroup {
+                        permit,
+                        connection,
+                        id: id.to_owned(),
+                        edits: Arc::clone(&edits),
+                        from,
+                        if_match: if_match.map(str::to_owned),
+                        opens: opens.clone(),
+                        outbox: self.parts().outbox.clone(),
+                    })
+                })
+                .await?;
+            let Some(left) = changed.left else { return Ok(changed.etag) };
+            // What it was before has fitted.
+            (from, if_match) = (left, None);
+        }
     }
 
     /// Takes a group away, and everybody out of it.
@@ -165,17 +182,28 @@ impl Scim {
     /// `not-found`; `precondition-failed`; `denied` where the connection may not write it.
     pub async fn delete_group(&self, speaker: &Speaker, id: &str, if_match: Option<&str>) -> Result<()> {
         let attempt = Attempt { operation: "DELETE Groups", resource: id.to_owned(), matters: true };
-        let outcome = self
-            .act(speaker, Action::Deprovision, |permit, connection| {
-                self.parts().log.perform(RemoveGroup {
-                    permit,
-                    connection,
-                    id: id.to_owned(),
-                    if_match: if_match.map(str::to_owned),
-                })
-            })
-            .await;
+        let outcome = self.delete_group_once(speaker, id, if_match).await;
         self.noted(speaker, &attempt, outcome).await
+    }
+
+    async fn delete_group_once(&self, speaker: &Speaker, id: &str, if_match: Option<&str>) -> Result<()> {
+        let mut if_match = if_match;
+        loop {
+            let is_gone = self
+                .act(speaker, Action::Deprovision, |permit, connection| {
+                    self.parts().log.perform(RemoveGroup {
+                        permit,
+                        connection,
+                        id: id.to_owned(),
+                        if_match: if_match.map(str::to_owned),
+                    })
+                })
+                .await?;
+            if is_gone {
+                return Ok(());
+            }
+            if_match = None;
+        }
     }
 
     /// The members of these groups, in the same order; none where they are not asked for.
