@@ -1,7 +1,7 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): what is posted again under its key is
 //! done once.
 //!
-//! What is done commits together with a claim on (principal, key), which holds a keyed digest of the request.
+//! What is done commits together with a claim on (caller, key), which holds a keyed digest of the request.
 //! So whoever finds the claim knows that it was done, whatever became of the first answer; whoever finds
 //! none can do it. The answer is kept beside the claim, sealed, for a day. What fails leaves no claim: the
 //! key is as good as before.
@@ -25,6 +25,7 @@ use super::{AnyAuth, App, catalog, limits::TooSlow, public, router::LONGEST_BODY
 use crate::{
     audit::Claim,
     base::{Problem, ProblemKind, Result, Timestamp},
+    identity::{AnyCaller, WorkloadCaller},
     store::sql,
 };
 
@@ -153,7 +154,7 @@ impl Keeper {
     async fn answer(&self, key: String, request: Request, next: Next) -> Result<Response> {
         let (mut parts, body) = request.into_parts();
         let AnyAuth(caller) = AnyAuth::from_request_parts(&mut parts, &self.app).await?;
-        let caller = caller.to_string();
+        let caller = whose(&caller);
         let body = read(body, longest_body(&parts)).await?;
         let digest = self.digest(&parts, &body);
         let is_told_once = TOLD_ONCE.contains(&parts.uri.path());
@@ -314,6 +315,15 @@ impl Keeper {
         let query = sql("DELETE FROM idempotency WHERE created_at <= $1").bind(oldest);
         self.app.database.write_unrecorded("idempotency", query).await?;
         Ok(())
+    }
+}
+
+/// Whose key it is: the principal's. One that is narrowed to a trust scope is told nothing of what another of it
+/// was answered; a job that has its own token exchanged anew, for the same, keeps its keys.
+fn whose(caller: &AnyCaller) -> String {
+    match caller {
+        AnyCaller::Workload(WorkloadCaller { only: Some(scope), .. }) => format!("{caller} in {scope}"),
+        _ => caller.to_string(),
     }
 }
 

@@ -70,21 +70,23 @@ const DUE: &str = "SELECT r.session FROM refresh_tokens r WHERE r.next_at <= $1 
     ORDER BY r.next_at LIMIT 500";
 
 impl Identity {
-    /// Looks again and again until `stop`: reads providers anew before what is known of them runs out, and
-    /// asks about sign-ins.
+    /// Looks again and again until `stop`: reads providers anew before what is known of them runs out, asks
+    /// about sign-ins, and records how many workloads were refused.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             self.read_providers_anew().await;
+            self.note_more_refused(Some(self.ambient.now())).await;
             if self.providers.are_asked_again()
                 && let Err(problem) = self.ask_again().await
             {
                 tracing::warn!(%problem, "identity providers could not be asked again; facts grow older");
             }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = tokio::time::sleep(LOOKED_EVERY) => {}
             }
         }
+        self.note_more_refused(None).await;
     }
 
     /// Reads anew what providers say of themselves, where what is known of it runs out soon.
@@ -157,10 +159,12 @@ impl Identity {
                 return Ok(Asked::Ended);
             }
             Ok(Said::Stands(said, next)) => self.stands(origin, said, next).await,
+            // Nothing is confirmed by what is not believed.
+            Ok(Said::Nonsense(problem, next)) => self.keep(origin, next).await.and(Err(problem)),
             Err(problem) => Err(problem),
         };
         if asked.is_err() {
-            self.give_turn_back(origin, TRIED_AGAIN_AFTER, None).await?;
+            self.give_turn_back(origin, TRIED_AGAIN_AFTER).await?;
         }
         asked
     }
@@ -189,13 +193,10 @@ impl Identity {
         }))
     }
 
-    async fn give_turn_back(&self, origin: SessionId, wait: Duration, next: Option<Vec<u8>>) -> Result<()> {
-        let again =
-            sql("UPDATE refresh_tokens SET asking_until = 0, next_at = $2, sealed = COALESCE($3, sealed) \
-                         WHERE session = $1")
+    async fn give_turn_back(&self, origin: SessionId, wait: Duration) -> Result<()> {
+        let again = sql("UPDATE refresh_tokens SET asking_until = 0, next_at = $2 WHERE session = $1")
             .bind(origin)
-            .bind(self.ambient.now().after(wait))
-            .bind(next);
+            .bind(self.ambient.now().after(wait));
         self.database.write_unrecorded("refresh_tokens", again).await?;
         Ok(())
     }
@@ -206,9 +207,7 @@ impl Identity {
         said: Option<Box<Assertion>>,
         next: Option<Vec<u8>>,
     ) -> Result<Asked> {
-        // First of all: the one before is used up.
-        let keep = sql("UPDATE refresh_tokens SET sealed = COALESCE($2, sealed) WHERE session = $1");
-        self.database.write_unrecorded("refresh_tokens", keep.bind(origin).bind(next)).await?;
+        self.keep(origin, next).await?;
         let permit = self.permits.permit(Service::SignIn, Action::SignIn, Resource::People)?;
         match self.log.perform(Confirmed { permit, origin, said }).await {
             Ok(()) => {}
@@ -216,8 +215,15 @@ impl Identity {
             Err(problem) if problem.is(ProblemKind::Conflict) => {}
             Err(problem) => return Err(problem),
         }
-        self.give_turn_back(origin, self.until_asked_again(), None).await?;
+        self.give_turn_back(origin, self.until_asked_again()).await?;
         Ok(Asked::Stands)
+    }
+
+    /// Keeps the token that it is asked by next, first of all: the one before is used up.
+    async fn keep(&self, origin: SessionId, next: Option<Vec<u8>>) -> Result<()> {
+        let keep = sql("UPDATE refresh_tokens SET sealed = COALESCE($2, sealed) WHERE session = $1");
+        self.database.write_unrecorded("refresh_tokens", keep.bind(origin).bind(next)).await?;
+        Ok(())
     }
 
     fn until_asked_again(&self) -> Duration {

@@ -33,6 +33,8 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_each_database(peers, "web::abuse_25_a_declaration_that_moves_ends_its_tokens", declaration_moves),
         on_each_database(peers, "web::a_workloads_permit_ends_with_its_declaration", permit_ends),
         on_sqlite(peers, "web::a_job_that_is_refused_is_told_as_oauth_tells", refused_as_oauth_tells),
+        on_sqlite(peers, "web::a_narrowed_job_is_not_told_what_another_was_answered", narrowed_keys),
+        on_sqlite(peers, "web::a_lease_that_nobody_could_make_is_refused_as_such", no_such_lease),
         on_sqlite(peers, "web::portctl_signs_a_job_in_by_itself", portctl_in_a_job),
     ];
     if peers.kubernetes.is_some() {
@@ -221,6 +223,52 @@ async fn refused_as_oauth_tells(given: Given) -> Result<()> {
     let narrowed = exchange(&house, &own(&json!({})), &[("scope", "ci")]).await?.done()?;
     ensure!(narrowed["scope"] == "ci", "{narrowed}");
     Ok(())
+}
+
+/// Whoever is narrowed to one trust scope repeats what was done under it, by whichever token, and nothing else.
+async fn narrowed_keys(given: Given) -> Result<()> {
+    let house = House::open(&given).await?;
+    let second = "---\nkind: TrustScope\nname: ci-too\nmembers: { workloads: [reports-ci] }\nallows:\n  \
+        - { actions: [set], applications: [reports], environments: [sandbox] }\n";
+    declare(&house, &format!("{DECLARED}{second}")).await?;
+    let nobody = house.sign_in("nobody", &[]).await?;
+    let narrowed = async |scope: Option<&str>| {
+        let own = house.jobs.token(&house.url, &json!({}));
+        let wanted: Vec<(&str, &str)> = scope.map(|it| ("scope", it)).into_iter().collect();
+        let answer = exchange(&house, &own, &wanted).await?.done()?;
+        let token = answer["access_token"].as_str().context("no token")?.to_owned();
+        anyhow::Ok(Person { token, ..nobody.clone() })
+    };
+    let set = async |job: &Person| {
+        let path = format!("{SANDBOX}/secrets/BUILD/versions");
+        let request = house.as_bearer(job, Method::POST, &path).header("Idempotency-Key", "7");
+        let body = json!({ "encoding": "utf8", "value": "42" });
+        anyhow::Ok(send(request.json(&body)).await?.done()?["version"].clone())
+    };
+    let (first, second) = (narrowed(Some("ci")).await?, narrowed(Some("ci-too")).await?);
+    ensure!(set(&first).await? == 1 && set(&first).await? == 1, "it is done once");
+    ensure!(set(&narrowed(Some("ci")).await?).await? == 1, "a token that was exchanged anew is of the same");
+    ensure!(set(&second).await? == 2, "another narrowing was told what this one was answered");
+    ensure!(set(&narrowed(None).await?).await? == 3, "so was one that is not narrowed");
+    house.close().await
+}
+
+/// Not by trust scopes or grants: no grant would help.
+async fn no_such_lease(given: Given) -> Result<()> {
+    let house = House::open(&given).await?;
+    declare(&house, DECLARED).await?;
+    let dana = house.example("dana").await?;
+    let answer = house.post(&dana, "/api/v1/leases", &json!({ "at": "reports/sandbox/reader" })).await?;
+    answer.is_problem(404, "not-found")?;
+    let said = answer.json();
+    let words = said["detail"].as_str().unwrap_or_default();
+    ensure!(words.contains("no file declares a role") && words.contains("embedded engine"), "{said}");
+    ensure!(said["remedy"].as_str().is_some_and(|it| it.contains("kind = \"vault\"")), "{said}");
+    // What was decided is recorded all the same.
+    let denied = sql("SELECT action FROM entries WHERE actor = $1 AND decision = 'deny'");
+    let denied: Vec<(String,)> = house.all(denied.bind(dana.id.to_string())).await?;
+    ensure!(denied == [("lease".to_owned(),)], "{denied:?}");
+    house.close().await
 }
 
 /// `portctl` as a job starts it: nobody is signed in, and there is no home.

@@ -26,6 +26,8 @@ pub(in crate::identity) enum Said {
     /// The sign-in stands; what is true of its person, where that was said, and the sealed token that it is
     /// asked by next, where that is another.
     Stands(Option<Box<Assertion>>, Option<Vec<u8>>),
+    /// Something that is not to be believed, and the sealed token that it is asked by next, where that is another.
+    Nonsense(Problem, Option<Vec<u8>>),
     /// It does not.
     Refused,
 }
@@ -68,11 +70,10 @@ impl Identity {
         let next = next.map(|token| self.seal_refresh_token(&about.issuer, &about.subject, &token));
         let Some(tokens) = tokens else { return Ok(Said::Stands(None, next)) };
         // The new token is kept whatever is wrong with what came beside it: the old one may be used up.
-        let said = self.said_of(provider, &tokens, about).await;
-        if let Err(problem) = &said {
-            tracing::warn!(provider = about.provider, %problem, "what a provider said when asked again is not believed");
-        }
-        Ok(Said::Stands(said.ok().map(Box::new), next))
+        Ok(match self.said_of(provider, &tokens, about).await {
+            Ok(said) => Said::Stands(Some(Box::new(said)), next),
+            Err(problem) => Said::Nonsense(problem, next),
+        })
     }
 
     async fn said_of(
@@ -83,6 +84,7 @@ impl Identity {
     ) -> Result<Assertion> {
         let awaited = Awaited { nonce: None, max_age: None, acr_values: &[] };
         let claims = provider.believe(tokens, &awaited).await?;
+        provider.check_class(&claims)?;
         let assertion = self.assertion(provider, &claims, "")?;
         if (assertion.issuer.as_str(), assertion.subject.as_str()) == (&*about.issuer, &*about.subject) {
             return Ok(assertion);

@@ -11,10 +11,19 @@ use super::{
 use crate::{base::ProblemKind, identity::SignedIn, store::sql};
 
 async fn house() -> (Bench, std::sync::Arc<Liar>, SignedIn) {
+    house_that_wants(&[]).await
+}
+
+/// One in which every sign-in has to be by one of these classes.
+async fn house_that_wants(classes: &[&str]) -> (Bench, std::sync::Arc<Liar>, SignedIn) {
     let liar = Liar::start().await;
     liar.refreshes.store(1, Ordering::SeqCst);
+    if let Some(class) = classes.first() {
+        *liar.lies.lock().unwrap() = json!({ "acr": class });
+    }
     let mut config = liar.config();
     config.revalidate = true;
+    config.required_acr = classes.iter().map(|it| (*it).to_owned()).collect();
     let bench = Bench::new(vec![config]).await;
     let signed_in = attempt(&bench, &liar).await.unwrap();
     (bench, liar, signed_in)
@@ -96,4 +105,43 @@ async fn abuse_17_only_a_clear_no_ends_a_sign_in() {
     assert_eq!(bench.entries().await.last().unwrap(), "session.ended");
     let left: Vec<(String,)> = bench.all(sql("SELECT session FROM refresh_tokens")).await;
     assert!(left.is_empty(), "{left:?}");
+}
+
+async fn confirmed(bench: &Bench) -> Vec<(Option<i64>,)> {
+    bench.all(sql("SELECT confirmed_at FROM sessions ORDER BY id")).await
+}
+
+#[tokio::test]
+async fn abuse_17_what_is_not_believed_confirms_nobody_and_the_next_token_is_kept() {
+    let (bench, liar, signed_in) = house().await;
+    let before = confirmed(&bench).await;
+    *liar.lies.lock().unwrap() = json!({ "sub": "omar" });
+    later(&bench, &signed_in).await;
+    assert_eq!(bench.identity.ask_again().await.unwrap(), 0);
+    assert_eq!(confirmed(&bench).await, before, "nobody has said that it stands");
+    assert!(!bench.entries().await.contains(&"session.confirmed".to_owned()));
+    // Soon again, by the token that came beside it: the one before is used up.
+    *liar.lies.lock().unwrap() = json!({ "iat": START / 1000 + 300, "exp": START / 1000 + 900 });
+    assert_eq!(bench.identity.ask_again().await.unwrap(), 0, "not at once");
+    bench.clock.advance(Duration::from_secs(30));
+    assert_eq!(bench.identity.ask_again().await.unwrap(), 1);
+    assert!(liar.asked.lock().unwrap().contains("refresh_token=refresh-2"), "{:?}", liar.asked);
+    assert_ne!(confirmed(&bench).await, before);
+}
+
+#[tokio::test]
+async fn abuse_23_the_class_that_every_sign_in_has_to_have_is_wanted_when_asked_again() {
+    let (bench, liar, signed_in) = house_that_wants(&["mfa"]).await;
+    let before = confirmed(&bench).await;
+    for said in [json!("pwd"), json!(null)] {
+        let times = json!({ "iat": START / 1000 + 300, "exp": START / 1000 + 1200, "acr": said });
+        *liar.lies.lock().unwrap() = times;
+        later(&bench, &signed_in).await;
+        assert_eq!(bench.identity.ask_again().await.unwrap(), 0, "{said}");
+        assert_eq!(confirmed(&bench).await, before, "{said}");
+    }
+    liar.lies.lock().unwrap()["acr"] = json!("mfa");
+    later(&bench, &signed_in).await;
+    assert_eq!(bench.identity.ask_again().await.unwrap(), 1);
+    assert_ne!(confirmed(&bench).await, before);
 }

@@ -137,6 +137,18 @@ impl Bench {
         rows.into_iter().map(|(action,)| action).collect()
     }
 
+    /// What each entry of an action has in this field, the oldest first.
+    pub(super) async fn fields(&self, action: &str, field: &str) -> Vec<Option<serde_json::Value>> {
+        let query = sql("SELECT o.body FROM openings o JOIN entries e ON e.idx = o.entry \
+             WHERE e.action = $1 ORDER BY e.idx");
+        let rows: Vec<(String,)> = self.all(query.bind(action)).await;
+        let payload = |body: &str| {
+            let opening: serde_json::Value = serde_json::from_str(body).unwrap();
+            serde_json::from_str::<serde_json::Value>(opening["payload"]["value"].as_str().unwrap()).unwrap()
+        };
+        rows.iter().map(|(body,)| payload(body).get(field).cloned()).collect()
+    }
+
     /// Who holds the token, or what is answered instead.
     pub(super) async fn who(&self, session: &NewSession) -> Result<PersonId, ProblemKind> {
         let token = session.token.expose_text().unwrap();

@@ -284,7 +284,69 @@ async fn the_same_refusal_is_recorded_once_a_minute() {
     assert_eq!(bench.entries().await, ["workload.refused"]);
     bench.clock.advance(Duration::from_mins(1));
     assert!(outcome(&bench, issuer.token(&json!({ "ref": "refs/heads/x" }))).await.is_err());
-    assert_eq!(bench.entries().await.len(), 2);
+    assert_eq!(bench.entries().await.len(), 3, "how many more there were, and the one of this minute");
+    let counts = bench.fields("workload.refused", "count").await;
+    assert_eq!(counts, [None, Some(json!(4)), None]);
+}
+
+/// What anybody with an account at a public issuer can bring.
+fn of_stranger(number: u32) -> Value {
+    json!({ "sub": format!("repo:x{number}/y:ref:refs/heads/main"), "repository_id": number + 1000,
+        "repository_owner_id": number + 2000, "jti": format!("s{number}") })
+}
+
+#[tokio::test]
+async fn abuse_25_strangers_are_told_nothing_and_fill_no_log() {
+    let issuer = CiIssuer::start().await;
+    let bench = issuer.bench(IssuerKind::GitHub).await;
+    let declared = [workload("reports-ci", &usual_pins())];
+    let mut told = std::collections::BTreeSet::new();
+    for number in 0..50 {
+        let workload = (number % 2 == 0).then(|| name(if number % 4 == 0 { "reports-ci" } else { "other" }));
+        let wish = Exchange { workload, ..wish(issuer.token(&of_stranger(number))) };
+        let declared = if number % 3 == 0 { &[][..] } else { &declared };
+        let problem = exchange(&bench, wish, declared).await.unwrap_err();
+        assert!(problem.is(ProblemKind::SignInRefused), "{problem}");
+        told.insert((problem.detail.to_string(), problem.remedy));
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(!format!("{told:?}").contains("reports-ci"), "{told:?}");
+    assert_eq!(bench.entries().await, ["workload.refused"], "one a minute, whoever they are");
+    bench.clock.advance(Duration::from_mins(1));
+    bench.identity.note_more_refused(Some(bench.ambient.now())).await;
+    assert_eq!(bench.fields("workload.refused", "count").await, [None, Some(json!(49))]);
+    // Somebody of the same owner is told by what it does not fit, and recorded by itself all the same.
+    let own = issuer.token(&json!({ "repository_id": "23", "jti": "own" }));
+    let problem = exchange(&bench, wish(own), &declared).await.unwrap_err();
+    assert!(problem.detail.contains("repository_id"), "{problem}");
+    let whys = bench.fields("workload.refused", "denial").await;
+    assert_eq!(whys.last().unwrap(), &Some(json!("not-pinned")));
+}
+
+#[tokio::test]
+async fn abuse_25_of_one_issuer_so_many_refusals_a_minute_are_recorded_and_the_others_counted() {
+    let issuer = CiIssuer::start().await;
+    let bench = issuer.bench(IssuerKind::GitHub).await;
+    for number in 0..70 {
+        let branch = format!("repo:supa/reports:ref:refs/heads/{number}");
+        let lies = json!({ "ref": "refs/heads/x", "sub": branch, "jti": number.to_string() });
+        assert!(outcome(&bench, issuer.token(&lies)).await.is_err());
+    }
+    assert_eq!(bench.entries().await.len(), 20);
+    bench.identity.note_more_refused(None).await;
+    let counts = bench.fields("workload.refused", "count").await;
+    assert_eq!(counts.last().unwrap(), &Some(json!(50)), "nothing is left out of the count");
+}
+
+#[tokio::test]
+async fn abuse_25_a_token_without_an_id_is_exchanged_once_all_the_same() {
+    let issuer = CiIssuer::start().await;
+    let bench = issuer.bench(IssuerKind::GitHub).await;
+    for id in [json!(null), json!(7), json!("")] {
+        let lies = json!({ "jti": id, "nonce": id.to_string() });
+        assert_eq!(outcome(&bench, issuer.token(&lies)).await, Ok(()), "{id}");
+        assert_eq!(outcome(&bench, issuer.token(&lies)).await, Err(ProblemKind::Conflict), "{id}");
+    }
 }
 
 #[tokio::test]

@@ -53,6 +53,8 @@ pub struct WorkloadCaller {
     pub workload: Name,
     /// By which token.
     pub token: WorkloadTokenId,
+    /// The one trust scope that the token was asked for.
+    pub only: Option<Name>,
     /// From where.
     pub network: Option<IpAddr>,
 }
@@ -86,6 +88,7 @@ struct TokenRow {
     workload: String,
     issuer: String,
     subject: String,
+    scope: Option<String>,
     ends_at: i64,
     ended_at: Option<i64>,
 }
@@ -137,7 +140,7 @@ impl Identity {
         let row: Option<TokenRow> = self
             .database
             .fetch_optional(
-                sql("SELECT id, workload, issuer, subject, ends_at, ended_at FROM workload_tokens \
+                sql("SELECT id, workload, issuer, subject, scope, ends_at, ended_at FROM workload_tokens \
                      WHERE token_hash = $1")
                 .bind(hash_of(token.as_bytes())),
             )
@@ -151,7 +154,8 @@ impl Identity {
             return Err(unauthenticated("the issuer of the workload is no longer one here"));
         }
         let workload = row.workload.parse().map_err(Problem::internal)?;
-        Ok((WorkloadCaller { workload, token: stored_id(&row.id)?, network }, row))
+        let only = row.scope.as_deref().map(|it| it.parse().map_err(Problem::internal)).transpose()?;
+        Ok((WorkloadCaller { workload, token: stored_id(&row.id)?, only, network }, row))
     }
 
     /// What is held of the token that a workload calls by. Access decides with it.

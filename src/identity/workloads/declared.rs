@@ -99,6 +99,22 @@ impl Workload {
         hash
     }
 
+    /// Whether a token of these claims comes from where this workload does: of the same owner or repository,
+    /// namespace or project, whatever else it says. One that pins none of these has no strangers.
+    pub(super) fn is_akin(&self, kind: IssuerKind, claims: &BTreeMap<String, String>) -> bool {
+        let origins: &[&str] = match kind {
+            IssuerKind::GitHub => &["repository_owner_id", "repository_id"],
+            IssuerKind::GitLab => &["namespace_id", "project_id"],
+            IssuerKind::Kubernetes => &["namespace"],
+            IssuerKind::Oidc => &["sub"],
+        };
+        let mut pinned = origins.iter().filter_map(|it| Some((*it, self.pins.get(*it)?))).peekable();
+        let fits = |(claim, pin): (&str, &Pin)| {
+            claims.get(claim).is_some_and(|said| pin.texts().any(|text| text == said))
+        };
+        pinned.peek().is_none() || pinned.any(fits)
+    }
+
     /// The first pin, in alphabetical order, that a token of these claims does not fit.
     pub(super) fn misfit(&self, kind: IssuerKind, claims: &BTreeMap<String, String>) -> Option<&str> {
         let fits = |claim: &str, pin: &Pin| match claims.get(claim) {

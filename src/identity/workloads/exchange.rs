@@ -8,7 +8,7 @@ use ring::digest::{Context, SHA256};
 use super::{
     Issuer, WORKLOAD_TOKEN_PREFIX, Workload,
     issuer::{Doubt, Presented},
-    refusals::{Refusal, count_refused},
+    refusals::{Refusal, STRANGER, count_refused},
 };
 use crate::{
     audit::{Authority, Draft, Unit, Work},
@@ -79,6 +79,10 @@ impl Identity {
                 problem
             }
         })?;
+        if is_stranger(issuer, &presented, known) {
+            self.note_refused_workload(refusal(issuer, presented, None, STRANGER, wish.network)).await;
+            return Err(fits_nothing());
+        }
         let outcome = match choose(issuer, &presented, &wish, known) {
             Ok(workload) => self
                 .issue(issuer, &presented, &wish, workload)
@@ -89,7 +93,10 @@ impl Identity {
         match outcome {
             Ok(given) => Ok(given),
             Err((workload, problem)) => {
-                self.note_if_refused(issuer, presented, workload, wish.network, &problem).await;
+                if let Some(why) = why_refused(problem.kind) {
+                    let refusal = refusal(issuer, presented, workload, why, wish.network);
+                    self.note_refused_workload(refusal).await;
+                }
                 Err(problem)
             }
         }
@@ -123,7 +130,7 @@ impl Identity {
             pinned: pinned(workload, presented),
             issuer: issuer.config.name.clone(),
             subject: presented.subject.clone(),
-            once: presented.once.as_deref().map(|id| once(&issuer.config.issuer, id)),
+            once: presented.once.as_deref().map(|it| once(&issuer.config.issuer, it)),
             scope: wish.scope.clone(),
             network: wish.network,
             presented_ends: presented.ends,
@@ -132,26 +139,40 @@ impl Identity {
         metrics::counter!("port_control_workload_tokens_total").increment(1);
         Ok(IssuedToken { token, workload: workload.name.clone(), scope: wish.scope.clone(), life })
     }
+}
 
-    /// Records a refusal of somebody who is known; what the database failed with is none.
-    async fn note_if_refused(
-        &self,
-        issuer: &Issuer,
-        presented: Presented,
-        workload: Option<Name>,
-        network: Option<IpAddr>,
-        problem: &Problem,
-    ) {
-        let why = match problem.kind {
-            ProblemKind::SignInRefused => "not-pinned",
-            ProblemKind::Conflict => "exchanged-already",
-            ProblemKind::Ambiguous => "ambiguous",
-            ProblemKind::Denied => "not-in-scope",
-            _ => return,
-        };
-        let (issuer, subject) = (issuer.config.name.to_string(), presented.subject);
-        self.note_refused_workload(Refusal { workload, issuer, subject, why, network }).await;
+/// Why somebody who is known was refused; what the database failed with is no refusal.
+const fn why_refused(kind: ProblemKind) -> Option<&'static str> {
+    match kind {
+        ProblemKind::SignInRefused => Some("not-pinned"),
+        ProblemKind::Conflict => Some("exchanged-already"),
+        ProblemKind::Ambiguous => Some("ambiguous"),
+        ProblemKind::Denied => Some("not-in-scope"),
+        _ => None,
     }
+}
+
+fn refusal(
+    issuer: &Issuer,
+    presented: Presented,
+    workload: Option<Name>,
+    why: &'static str,
+    network: Option<IpAddr>,
+) -> Refusal {
+    let (issuer, subject) = (issuer.config.name.to_string(), presented.subject);
+    Refusal { workload, issuer, subject, why, network }
+}
+
+/// Whether no file knows anything of whose token it is. At a public issuer, anybody has one.
+fn is_stranger(issuer: &Issuer, presented: &Presented, known: Known<'_>) -> bool {
+    let mut of_issuer = known.workloads.values().filter(|it| it.issuer == issuer.config.name);
+    !of_issuer.any(|it| it.is_akin(issuer.config.kind, &presented.claims))
+}
+
+/// The same to every stranger: what is declared here is not theirs to find out.
+fn fits_nothing() -> Problem {
+    Problem::new(ProblemKind::SignInRefused, "the token fits no workload here")
+        .remedy("Compare the job with what files pin: `kind: Workload`, `pins`.")
 }
 
 /// Somebody of whom nothing is believed: counted, not recorded.

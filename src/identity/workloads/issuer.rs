@@ -38,7 +38,7 @@ pub(super) struct Presented {
     /// What it says, as far as it can be pinned.
     pub(super) claims: BTreeMap<String, String>,
     pub(super) ends: Timestamp,
-    /// Its own id, where it may be exchanged once.
+    /// What it is known again by, where it may be exchanged once: its own id, else what was signed.
     pub(super) once: Option<String>,
 }
 
@@ -91,7 +91,8 @@ impl Issuer {
             })
         })?;
         let life = if self.config.kind == IssuerKind::Kubernetes { LONGEST_UNREVIEWED } else { LONGEST };
-        self.presented(&verified.claims, verified.issued, verified.ends, life)
+        let presented = self.presented(&verified.claims, verified.issued, verified.ends, life)?;
+        Ok(Presented { once: self.once(text, &verified.claims), ..presented })
     }
 
     /// The claims of a token that its cluster has taken, held against what the cluster says.
@@ -143,8 +144,17 @@ impl Issuer {
         } else {
             claims.iter().filter_map(|(claim, it)| Some((claim.clone(), text_of(it)?))).collect()
         };
-        let once = claims.get("jti").and_then(Value::as_str).filter(|_| is_taken_once(self.config.kind));
-        Ok(Presented { subject: subject.to_owned(), once: once.map(ToOwned::to_owned), claims: said, ends })
+        Ok(Presented { subject: subject.to_owned(), once: None, claims: said, ends })
+    }
+
+    /// A token without an id is known again by what was signed: its signature could be written in other ways.
+    fn once(&self, token: &str, claims: &Map<String, Value>) -> Option<String> {
+        if !is_taken_once(self.config.kind) {
+            return None;
+        }
+        let id = claims.get("jti").and_then(Value::as_str).filter(|it| !it.is_empty());
+        let signed = || token.rsplit_once('.').map(|(signed, _)| signed.to_owned());
+        id.map(ToOwned::to_owned).or_else(signed)
     }
 
     fn unavailable(&self, why: &NoKeys) -> Problem {

@@ -49,6 +49,11 @@ impl Issuers {
 }
 
 impl Identity {
+    /// The names of the issuers whose tokens of workloads are believed.
+    pub fn workload_issuers(&self) -> impl Iterator<Item = &Name> {
+        self.issuers.all.iter().map(|it| &it.config.name)
+    }
+
     /// Whether each issuer of workloads' tokens can be used, for `check`.
     pub async fn check_workload_issuers(&self) -> Vec<(Name, Result<()>)> {
         let mut found = Vec::new();
