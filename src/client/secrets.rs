@@ -54,6 +54,18 @@ pub struct VersionMade {
     /// Whether the value is the one that was current.
     #[serde(default)]
     pub equal_to_previous: bool,
+    /// That somebody who has left knows the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_to_leavers: Option<KnownToLeavers>,
+}
+
+/// That leavers know a value.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KnownToLeavers {
+    /// How many of them.
+    pub leavers: i64,
+    /// The rotation task that is open until another value is current and delivered.
+    pub task: String,
 }
 
 /// A value that was revealed.

@@ -291,6 +291,42 @@ pub(super) async fn finish(work: &mut Work<'_>, declared: &Snapshot, person: Per
     Ok(())
 }
 
+/// Leavers who were through while a rotation task of theirs is open that has to be done: what files ask for has
+/// become more since, or it may wait no longer.
+pub(super) fn to_reopen(declared: &Snapshot) -> Query {
+    let text = concat!(
+        "SELECT DISTINCT l.person AS person, l.person AS thing, CAST(NULL AS BLOB) AS fingerprint \
+         FROM rotation_tasks t JOIN rotation_causes c ON c.task = t.id \
+         JOIN people p ON p.id = c.person AND p.status = 'deactivated' \
+         JOIN leavers l ON l.person = p.id AND l.since = p.status_since AND l.outcome = $2 \
+         JOIN exposures x ON x.principal = c.person AND x.fingerprint = c.fingerprint \
+         WHERE t.state = 'open' AND ",
+        counts!("x"),
+        " AND NOT EXISTS (SELECT 1 FROM rotation_waivers w WHERE w.task = COALESCE(t.bundle, t.id) \
+             AND w.confirmed_at IS NOT NULL AND w.ended_at IS NULL) LIMIT 256"
+    );
+    sql(text).bind(Lenient::of(declared).not_requiring).bind(NOTHING_LEFT)
+}
+
+/// Notes that something is left of her again.
+pub(super) async fn reopen(work: &mut Work<'_>, declared: &Snapshot, person: PersonId) -> Result<()> {
+    let row: Option<LeaverRow> = work.fetch_optional(one_query(declared, person)).await?;
+    let row = row.ok_or_else(|| Problem::conflict(format!("{person} has not left")))?;
+    let is_open = row.outcome.as_deref() != Some(NOTHING_LEFT);
+    if is_open || row.left.rotation_tasks == 0 {
+        return Err(Problem::conflict(format!("nothing is left of {person}, or that is noted")));
+    }
+    work.execute(
+        sql("UPDATE leavers SET closed_at = NULL, outcome = NULL WHERE person = $1 AND since = $2")
+            .bind(person)
+            .bind(row.since),
+    )
+    .await?;
+    let tasks = row.left.rotation_tasks;
+    work.record(Draft::act("leaver.reopened").subject(person).with("rotation_tasks", tasks));
+    Ok(())
+}
+
 /// Notes that she has come back: what was left then is hers no longer, or goes on as rotation work.
 pub(super) async fn came_back(work: &mut Work<'_>, person: PersonId) -> Result<()> {
     let touched = work

@@ -9,6 +9,7 @@
 mod close;
 mod delays;
 mod held;
+mod known;
 mod leaver;
 mod preview;
 mod rotation;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use delays::Delay;
 pub use held::HeldThing;
+pub use known::KnownValue;
 pub use leaver::{Leaver, LeaverRow, Left, StepTaken};
 pub use preview::Preview;
 pub use rotation::{Obstacle, Place, Rotation, RotationParts, Standing, Task, Waiver};

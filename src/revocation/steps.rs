@@ -35,6 +35,8 @@ pub(super) enum Step {
     OpenTask { person: PersonId, secret: SecretId, fingerprint: Vec<u8> },
     /// Close a rotation task, if nothing stands in its way.
     CloseTask(RotationTaskId),
+    /// Note that something is left again.
+    Reopen(PersonId),
     /// Note that nothing is left.
     Finish(PersonId),
     /// Note that she has come back, whatever was left.
@@ -52,6 +54,7 @@ impl Step {
             Self::RevokeLease(..) => "revoke-lease",
             Self::OpenTask { .. } => "open-rotation",
             Self::CloseTask(_) => "close-rotation",
+            Self::Reopen(_) => "reopen",
             Self::Finish(_) => "finish",
             Self::CameBack(_) => "came-back",
         }
@@ -60,7 +63,9 @@ impl Step {
     /// What it is about.
     pub(super) fn thing(&self) -> String {
         match self {
-            Self::Begin(person) | Self::Finish(person) | Self::CameBack(person) => person.to_string(),
+            Self::Begin(person) | Self::Reopen(person) | Self::Finish(person) | Self::CameBack(person) => {
+                person.to_string()
+            }
             Self::EndSession(_, session) => session.to_string(),
             Self::WithdrawRequest(_, request) => request.to_string(),
             Self::EndGrant(_, grant) => grant.to_string(),
@@ -79,6 +84,7 @@ impl Step {
             | Self::EndGrant(person, _)
             | Self::RevokeLease(person, _)
             | Self::OpenTask { person, .. }
+            | Self::Reopen(person)
             | Self::Finish(person)
             | Self::CameBack(person) => Some(*person),
             Self::CloseTask(_) => None,
@@ -96,11 +102,12 @@ pub(super) enum Kind {
     RevokeLease,
     OpenTask,
     CloseTask,
+    Reopen,
     Finish,
     CameBack,
 }
 
-pub(super) const KINDS: [Kind; 9] = [
+pub(super) const KINDS: [Kind; 10] = [
     Kind::CameBack,
     Kind::Begin,
     Kind::EndSession,
@@ -109,6 +116,7 @@ pub(super) const KINDS: [Kind; 9] = [
     Kind::RevokeLease,
     Kind::OpenTask,
     Kind::CloseTask,
+    Kind::Reopen,
     Kind::Finish,
 ];
 
@@ -168,6 +176,7 @@ impl Kind {
                  WHERE p.status = 'deactivated' AND i.state = 'live' LIMIT 256"
             ),
             Self::OpenTask => rotation::to_open(None, None, declared),
+            Self::Reopen => leaver::to_reopen(declared),
             Self::CameBack => found!(
                 "l.person",
                 "l.person",
@@ -198,6 +207,7 @@ impl Kind {
         Ok(match self {
             Self::Begin => Step::Begin(stored(&row.person)?),
             Self::CameBack => Step::CameBack(stored(&row.person)?),
+            Self::Reopen => Step::Reopen(stored(&row.person)?),
             Self::EndSession => Step::EndSession(stored(&row.person)?, stored(&row.thing)?),
             Self::WithdrawRequest => Step::WithdrawRequest(stored(&row.person)?, stored(&row.thing)?),
             Self::EndGrant => Step::EndGrant(stored(&row.person)?, stored(&row.thing)?),
@@ -259,6 +269,7 @@ impl Unit for Take {
                 rotation::open(work, &self.declared, *person, *secret, fingerprint).await
             }
             Step::CloseTask(task) => rotation::close(work, &self.declared, *task).await,
+            Step::Reopen(person) => leaver::reopen(work, &self.declared, *person).await,
             Step::Finish(person) => leaver::finish(work, &self.declared, *person).await,
             Step::CameBack(person) => leaver::came_back(work, *person).await,
         }

@@ -22,6 +22,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     [
         on_each_database(peers, "web::a_rotation_waits_by_two_and_is_done_by_facts", waits_and_is_done),
         on_each_database(peers, "web::a_team_sees_its_own_rotation_tasks", sees_own),
+        on_each_database(peers, "web::going_back_to_what_a_leaver_knows_names_the_task", goes_back),
         on_each_database(peers, "web::a_job_makes_a_new_value_and_says_so", by_a_job),
     ]
     .into_iter()
@@ -106,6 +107,27 @@ async fn waits_and_is_done(given: Given) -> Result<()> {
     let done = house.post(&dana, &at("done"), &json!({ "reason": "revoked, ticket 7" })).await?.done()?;
     ensure!(done["state"] == "closed", "{done}");
     house.eventually("Lena is through", || async { Ok(left().await?["rotation_tasks"] == 0) }).await?;
+    house.close().await
+}
+
+async fn goes_back(given: Given) -> Result<()> {
+    let (house, ada) = open_house(&given).await?;
+    let (dana, lena) = (house.example("dana").await?, house.example("lena").await?);
+    let value = |text: &str| json!({ "encoding": "utf8", "value": text });
+    house.post(&dana, &format!("{KEY}versions"), &value("nobody else's")).await?.done()?;
+    let before = a_task(&house, &ada, &lena).await?;
+    let back =
+        async |to: i64| house.post(&dana, &format!("{KEY}rollback"), &json!({ "to": to })).await?.done();
+    let made = back(1).await?;
+    ensure!(made["known_to_leavers"].is_null(), "she is here still who knows it: {made}");
+    let done = json!({ "reason": "revoked, ticket 7" });
+    let path = format!("/api/v1/rotation/{before}/done");
+    ensure!(house.post(&dana, &path, &done).await?.done()?["state"] == "closed", "it is done with");
+    let made = back(2).await?;
+    ensure!(made["known_to_leavers"]["leavers"] == 1, "{made}");
+    let task = made["known_to_leavers"]["task"].as_str().context("no task")?.to_owned();
+    let told = house.get(&ada, &format!("/api/v1/rotation/{task}")).await?.done()?;
+    ensure!(task != before && told["state"] == "open" && told["standing"] == "required", "{told}");
     house.close().await
 }
 

@@ -165,6 +165,18 @@ pub struct MadeView {
     id: String,
     /// Whether its value is the one that was current before.
     equal_to_previous: bool,
+    /// That somebody who has left knows the value; where that is so and a trust scope does not ignore it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_to_leavers: Option<KnownView>,
+}
+
+/// That leavers know a value.
+#[derive(Serialize, ToSchema)]
+pub struct KnownView {
+    /// How many of them.
+    leavers: i64,
+    /// The rotation task that is open until another value is current and delivered.
+    task: String,
 }
 
 impl MadeView {
@@ -174,6 +186,7 @@ impl MadeView {
             version: made.number,
             id: made.id.to_string(),
             equal_to_previous: made.equal_to_previous,
+            known_to_leavers: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{MadeView, SecretPath};
+use super::{KnownView, MadeView, SecretPath};
 use crate::{
     api::{AnyAuth, App, Json},
     base::Problem,
@@ -28,7 +28,8 @@ pub struct Rollback {
     expect_version: Option<i64>,
 }
 
-/// Make a new version with the value of an earlier one.
+/// Make a new version with the value of an earlier one. Where somebody who has left knows that value, a rotation
+/// task is open for it, and the answer names it.
 #[utoipa::path(
     post,
     path = "/applications/{application}/environments/{environment}/secrets/{name}/rollback",
@@ -53,7 +54,20 @@ async fn rollback(
     let resource = path.resource(&app).await?;
     let act = |permit| app.secrets.rollback(permit, body.to, body.expect_version);
     let made = app.gate.act(&caller, Action::Set, resource, act).await?;
-    Ok((StatusCode::CREATED, Json(MadeView::of(&path.name, &made))))
+    let known_to_leavers = known(&app, &path).await;
+    Ok((StatusCode::CREATED, Json(MadeView { known_to_leavers, ..MadeView::of(&path.name, &made) })))
+}
+
+/// The version is made, whether this can be found out or not: revocation looks by itself, too.
+async fn known(app: &App, path: &SecretPath) -> Option<KnownView> {
+    let at = format!("{}/{}/{}", path.application, path.environment, path.name).parse().ok()?;
+    match app.revocation.known_value(&at).await {
+        Ok(known) => known.map(|it| KnownView { leavers: it.leavers, task: it.task.to_string() }),
+        Err(problem) => {
+            tracing::warn!(%problem, secret = %at, "whether a leaver knows a value that came back is not known yet");
+            None
+        }
+    }
 }
 
 /// This endpoint.

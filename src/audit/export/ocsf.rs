@@ -60,6 +60,7 @@ pub fn class_of(action: &str) -> Option<(Class, u16)> {
         }
         "person.joined"
         | "leaver.opened"
+        | "leaver.reopened"
         | "rotation.opened"
         | "rotation.waiver-asked"
         | "removal.expected"

@@ -5,7 +5,7 @@ use clap::Args;
 use super::tell_made;
 use crate::{
     base::Result,
-    cli::{Context, DONE, SecretArgs},
+    cli::{Context, DONE, SecretArgs, output::note, printable},
 };
 
 /// Make a new version with the value of an old one.
@@ -26,6 +26,14 @@ impl Command {
         let at = self.secret.resolve(context).await?;
         let made = context.client()?.roll_back_secret(&at, self.to, self.expect_version).await?;
         tell_made(context.output, &made)?;
+        if let Some(known) = &made.known_to_leavers {
+            let task = printable(&known.task);
+            note(&format!(
+                "warning: {} who left knows this value, and the rotation task {task} is open until another one is \
+                 current and delivered: portctl secret generate {at}, or secret set {at}; portctl rotation show {task}",
+                if known.leavers == 1 { "somebody".to_owned() } else { format!("{} people", known.leavers) }
+            ));
+        }
         Ok(DONE)
     }
 }

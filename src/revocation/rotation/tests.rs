@@ -276,6 +276,40 @@ async fn a_scope_says_whether_exposure_requires_suggests_or_ignores_rotation() {
 }
 
 #[tokio::test]
+async fn a_leaver_who_was_through_is_not_any_more_where_files_require_what_they_suggested() {
+    let stage = Stage::new().await;
+    stage.undelivered().await;
+    let rule = |after: &str| json!({"rotation": {"after-leaving": after}});
+    stage.declare("TrustScope", "production-access", rule("suggests")).await;
+    stage.set(stage.omar, A, "one").await;
+    stage.see(A).await;
+    scope_of(&stage, Some("production-access")).await;
+    stage.leave(stage.lena).await;
+    stage.look().await;
+    assert!(stage.left().await.closed_at.is_some(), "nothing holds her up");
+    let task = stage.only().await;
+    stage.declare("TrustScope", "production-access", rule("requires")).await;
+    stage.look().await;
+    assert!(stage.left().await.closed_at.is_none(), "it has to be done now");
+    assert_eq!(stage.only().await.id, task.id, "it is the task that was there");
+    assert_eq!(stage.house.entries("leaver.reopened").await, 1);
+    stage.look().await;
+    assert_eq!(stage.house.entries("leaver.reopened").await, 1, "once");
+    stage.set(stage.omar, A, "two").await;
+    stage.look().await;
+    assert!(stage.left().await.closed_at.is_some());
+    // And what was ignored opens a task, long after she was through.
+    stage.declare("TrustScope", "production-access", rule("ignores")).await;
+    stage.set(stage.omar, A, "one").await;
+    stage.look().await;
+    assert!(stage.open().await.is_empty() && stage.left().await.closed_at.is_some());
+    stage.declare("TrustScope", "production-access", rule("requires")).await;
+    stage.look().await;
+    assert_eq!(stage.only().await.standing, Standing::Required);
+    assert!(stage.left().await.closed_at.is_none());
+}
+
+#[tokio::test]
 async fn knowing_a_value_under_two_scopes_is_as_strict_as_can_be() {
     let stage = Stage::new().await;
     stage.set(stage.omar, A, "one").await;
