@@ -4,7 +4,7 @@
 //! Decisions use the facts of now, so nothing rests on this being quick. Level-triggered: woken by the log
 //! and by a timer, it compares the teams and trust scopes in which a person is with those of the last time,
 //! for whoever's facts have moved, and for everybody where what files declare has. Who is met for the first
-//! time has not moved.
+//! time is compared with where she was when she first signed in; whoever has never done so has not moved.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -74,6 +74,9 @@ struct PersonRow {
     facts: i64,
     known: Option<i64>,
     body: Option<String>,
+    met_catalog: Option<i64>,
+    met_source: Option<String>,
+    met_groups: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -88,6 +91,8 @@ struct Somebody {
     facts: i64,
     /// Where she was the last time; nothing where she is met for the first time.
     before: Option<(i64, Belonging)>,
+    /// What was declared, and her groups, when she first signed in; until it is noted where she was.
+    met: Option<(i64, Vec<GroupRow>)>,
     groups: Vec<GroupRow>,
     grants: Vec<Grant>,
     requests: Vec<Request>,
@@ -95,6 +100,7 @@ struct Somebody {
 
 /// Whose facts have moved, of those whose ids are in a range; or all of them.
 const CHOSEN: &str = "FROM people p LEFT JOIN standings w ON w.person = p.id \
+     LEFT JOIN first_met f ON f.person = p.id \
      WHERE p.status <> 'deactivated' AND p.id > $1 AND p.id <= $2 \
      AND ($3 = 1 OR w.person IS NULL OR w.facts <> p.facts)";
 
@@ -131,10 +137,15 @@ impl Movers {
     /// A problem of the database; what was followed before stays so.
     pub async fn look(&self) -> Result<usize> {
         let declared = self.it.catalog.snapshot().await?;
+        self.look_by(&declared).await
+    }
+
+    /// The same by what is declared in this version.
+    pub(super) async fn look_by(&self, declared: &Arc<Snapshot>) -> Result<usize> {
         let everybody = self.compared_with().await? != Some(declared.version);
         let (mut moved, mut after) = (0, String::new());
         while let Some(last) = self.last_of_page(&after, everybody).await? {
-            moved += self.look_at(&declared, &(after, last.clone()), everybody).await?;
+            moved += self.look_at(declared, &(after, last.clone()), everybody).await?;
             after = last;
         }
         if everybody {
@@ -172,7 +183,11 @@ impl Movers {
         let people = self.read(range, everybody).await?;
         let now = self.it.ambient.now();
         let (mut same, mut moves) = (Vec::new(), Vec::new());
-        for (id, somebody) in people {
+        // Who came by newer files is looked at by these.
+        let is_of_later = |it: &Somebody| {
+            it.before.is_none() && it.met.as_ref().is_some_and(|(catalog, _)| *catalog > declared.version)
+        };
+        for (id, somebody) in people.into_iter().filter(|(_, it)| !is_of_later(it)) {
             match self.compare(declared, id, &somebody, now) {
                 None => same.push((id, somebody)),
                 Some(it) => moves.push(self.follow(it, !everybody)),
@@ -205,11 +220,13 @@ impl Movers {
         let requests =
             somebody.requests.iter().filter(|it| !hers.justify_asking(policies, it)).map(|it| it.id);
         let (grants, requests): (Vec<_>, Vec<_>) = (grants.collect(), requests.collect());
-        let before = somebody.before.as_ref().map_or(&belonging, |(_, before)| before);
-        if *before == belonging && grants.is_empty() && requests.is_empty() {
+        let before = somebody.before.as_ref().map(|(_, before)| before.clone());
+        let met = |(_, groups): &(i64, Vec<GroupRow>)| Hers::new(id, groups, declared, now).belonging();
+        let before = before.or_else(|| somebody.met.as_ref().map(met)).unwrap_or_else(|| belonging.clone());
+        if before == belonging && grants.is_empty() && requests.is_empty() {
             return None;
         }
-        let moved = Moved::between(before, &belonging);
+        let moved = Moved::between(&before, &belonging);
         let known = somebody.before.as_ref().map(|(facts, _)| *facts);
         let seen = Versions { facts: somebody.facts, known, catalog: declared.version };
         Some(Move { person: id, seen, belonging, moved, grants, requests })
@@ -232,7 +249,7 @@ impl Movers {
             .filter(|(_, it)| it.before.as_ref().is_none_or(|(facts, _)| *facts != it.facts))
             .collect();
         for some in stale.chunks(AT_ONCE_WRITTEN) {
-            let mut query = Query::composed(upsert(some.len()), Vec::new());
+            let mut query = Query::composed(upsert(some.len()), Vec::new()).bind(declared.version);
             for (id, somebody) in some {
                 let belonging = Hers::new(*id, &somebody.groups, declared, now).belonging();
                 query = query.bind(*id).bind(somebody.facts).bind(json(&belonging)?);
@@ -246,7 +263,10 @@ impl Movers {
         let database = &self.it.database;
         let of = |text: String| within(text, range, everybody);
         let rows: Vec<PersonRow> = database
-            .fetch_all(of(format!("SELECT p.id, p.facts, w.facts AS known, w.body {CHOSEN}")))
+            .fetch_all(of(format!(
+                "SELECT p.id, p.facts, w.facts AS known, w.body, f.catalog AS met_catalog, \
+                 f.source AS met_source, f.groups AS met_groups {CHOSEN}"
+            )))
             .await?;
         let mut people = rows.into_iter().map(PersonRow::read).collect::<Result<BTreeMap<_, _>>>()?;
         let chosen = format!("(SELECT p.id {CHOSEN})");
@@ -287,14 +307,24 @@ fn within(text: String, range: &Range, everybody: bool) -> Query {
     Query::composed(text, Vec::new()).bind(&range.0).bind(&range.1).bind(i64::from(everybody))
 }
 
-/// Notes where some people are. Another replica may have looked later: what it saw stays.
+/// Notes where some people are by the version of what is declared that they were compared with, if that still
+/// holds. Another replica may have looked later: what it saw stays.
 fn upsert(people: usize) -> String {
-    let rows: Vec<String> =
-        (0..people).map(|n| format!("(${}, ${}, ${})", 3 * n + 1, 3 * n + 2, 3 * n + 3)).collect();
+    let row = |n: usize| {
+        format!(
+            "SELECT CAST(${} AS TEXT) AS person, CAST(${} AS BIGINT) AS facts, CAST(${} AS TEXT) AS body \
+             FROM catalog WHERE id = 1 AND version = $1",
+            3 * n + 2,
+            3 * n + 3,
+            3 * n + 4
+        )
+    };
+    let rows: Vec<String> = (0..people).map(row).collect();
     format!(
-        "INSERT INTO standings (person, facts, body) VALUES {} ON CONFLICT (person) DO UPDATE \
-         SET facts = excluded.facts WHERE standings.facts < excluded.facts AND standings.body = excluded.body",
-        rows.join(", ")
+        "INSERT INTO standings (person, facts, body) SELECT person, facts, body FROM ({}) s WHERE true \
+         ON CONFLICT (person) DO UPDATE SET facts = excluded.facts \
+         WHERE standings.facts < excluded.facts AND standings.body = excluded.body",
+        rows.join(" UNION ALL ")
     )
 }
 
@@ -306,9 +336,15 @@ impl PersonRow {
     fn read(self) -> Result<(PersonId, Somebody)> {
         let unreadable = |_| Problem::internal("where somebody was cannot be read");
         let body = self.body.map(|text| serde_json::from_str(&text)).transpose().map_err(unreadable)?;
+        let groups: Option<Vec<String>> =
+            self.met_groups.map(|text| serde_json::from_str(&text)).transpose().map_err(unreadable)?;
+        let source = self.met_source.unwrap_or_default();
+        let row = |group_id| GroupRow { source: source.clone(), group_id, asserted_at: Timestamp::EPOCH };
+        let groups = groups.map(|all| all.into_iter().map(row).collect());
         let somebody = Somebody {
             facts: self.facts,
             before: self.known.zip(body),
+            met: self.met_catalog.zip(groups),
             groups: Vec::new(),
             grants: Vec::new(),
             requests: Vec::new(),

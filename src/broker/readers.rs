@@ -3,7 +3,8 @@
 //! Level-triggered: woken by the log and a timer, it asks the cluster about every person who is known to it
 //! and of whom it is not noted yet that she could read what lies there now. Each is asked about by name and
 //! by her groups, at a bounded rate; whoever can is exposed to the values there. What was put there
-//! anew is asked about at once, and everything again from time to time: roles and groups change. Where a
+//! anew is asked about at once, and so is whoever has left a group since, with the groups that she had while the
+//! values lay there; everything is asked again from time to time: roles and groups change. Where a
 //! cluster does not let us ask, that is noted, and shown wherever somebody asks who knows a secret.
 
 mod ask;
@@ -13,13 +14,16 @@ mod tests;
 mod units;
 mod unknown;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
 use self::{
     ask::Asking,
-    people::Candidate,
+    people::{Candidate, Leavers, Whom},
     units::{NoteKnowing, NoteReaders},
 };
 use super::{Broker, Spot, Target, TargetError, desired::Place};
@@ -63,10 +67,31 @@ struct LyingRow {
     version: String,
 }
 
-/// What was asked last of each place, and when to ask again; all of it can be lost.
+/// What was asked last of each place; all of it can be lost.
 #[derive(Default)]
 struct Mind {
-    asked: BTreeMap<Place, (String, Timestamp)>,
+    asked: BTreeMap<Place, Asked>,
+}
+
+/// What was asked last of a place.
+struct Asked {
+    question: String,
+    /// When; of whoever left a group later, not everything is known.
+    at: Timestamp,
+    /// When everybody is asked about again.
+    next: Timestamp,
+}
+
+impl Asked {
+    /// About whom to ask now; nothing where it is too soon.
+    fn whom(last: Option<&Self>, question: &str, now: Timestamp, leavers: &Leavers) -> Option<Whom> {
+        let Some(last) = last.filter(|it| it.question == question && now < it.next) else {
+            return Some(Whom::Everybody);
+        };
+        let left = leavers.iter().filter(|(_, at)| *at >= last.at);
+        let left: BTreeSet<String> = left.map(|(person, _)| person.clone()).collect();
+        (!left.is_empty()).then_some(Whom::Some(left))
+    }
 }
 
 impl Broker {
@@ -95,22 +120,23 @@ impl Broker {
         let declared = self.it.catalog.snapshot().await?;
         let lying = self.lying().await?;
         mind.asked.retain(|place, _| lying.iter().any(|it| it.place == *place));
+        let leavers = self.leavers(mind.asked.values().map(|it| it.at).min()).await?;
         for it in &lying {
             let Some((target, people)) = self.knows_people(&declared, &it.place.cluster) else { continue };
             let question = format!("{:?} {people:?}", it.versions);
             let now = self.it.ambient.now();
-            let is_due =
-                mind.asked.get(&it.place).is_none_or(|(asked, next)| *asked != question || now >= *next);
-            if !is_due {
-                continue;
-            }
-            let candidates = self.candidates(&declared, it, people).await?;
+            let last = mind.asked.get(&it.place);
+            let Some(whom) = Asked::whom(last, &question, now, &leavers) else { continue };
+            // Who is asked about out of turn leaves everybody's turn as it was.
+            let turn = last.map(|last| last.next).filter(|_| whom != Whom::Everybody);
+            let candidates = self.candidates(&declared, it, people, &whom).await?;
             let is_known = self.ask_about(&declared, it, target, &candidates, stop).await?;
             let wait = if is_known { INTERVAL } else { SOON };
             if stop.is_cancelled() {
                 return Ok(());
             }
-            mind.asked.insert(it.place.clone(), (question, now.after(wait)));
+            let next = turn.filter(|_| is_known).unwrap_or_else(|| now.after(wait));
+            mind.asked.insert(it.place.clone(), Asked { question, at: now, next });
         }
         Ok(())
     }

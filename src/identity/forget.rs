@@ -62,9 +62,11 @@ impl Unit for ForgetPerson {
             "UPDATE scim_users SET deleted_at = COALESCE(deleted_at, changed_at), body = '{}', user_name = '', \
              user_name_key = '', external_id = NULL, display_key = NULL WHERE person = $1",
             "DELETE FROM memberships WHERE person = $1",
+            "DELETE FROM past_memberships WHERE person = $1",
             "DELETE FROM moved_teams WHERE move IN (SELECT id FROM moves WHERE person = $1)",
             "DELETE FROM moves WHERE person = $1",
             "DELETE FROM standings WHERE person = $1",
+            "DELETE FROM first_met WHERE person = $1",
             "DELETE FROM accounts WHERE person = $1",
         ] {
             work.execute(sql(statement).bind(self.person)).await?;

@@ -4,7 +4,11 @@ use super::sessions::move_facts_of;
 use crate::{
     audit::{Draft, Work},
     base::{Result, ids::PersonId},
+    store::{Arg, Query},
 };
+
+/// How many people one statement is about.
+const AT_ONCE: usize = 100;
 
 /// Groups that one source added to a person's, and took from them.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,9 @@ pub(super) async fn changed_in_all(
         return Ok(());
     }
     move_facts_of(work, people).await?;
+    for group in change.removed {
+        note_left(work, people, change.source, group).await?;
+    }
     for person in people {
         work.record(
             Draft::act("person.groups-changed")
@@ -44,6 +51,22 @@ pub(super) async fn changed_in_all(
                 .with("added", change.added)
                 .with("removed", change.removed),
         );
+    }
+    Ok(())
+}
+
+/// That they were in it until now: what they could read until then, they may know.
+async fn note_left(work: &mut Work<'_>, people: &[PersonId], source: &str, group: &str) -> Result<()> {
+    for some in people.chunks(AT_ONCE) {
+        let rows: Vec<String> = (4..some.len() + 4).map(|n| format!("(${n}, $1, $2, $3)")).collect();
+        let text = format!(
+            "INSERT INTO past_memberships (person, source, group_id, left_at) VALUES {} \
+             ON CONFLICT (person, source, group_id) DO UPDATE SET left_at = excluded.left_at",
+            rows.join(", ")
+        );
+        let mut args: Vec<Arg> = vec![source.into(), group.into(), work.now().into()];
+        args.extend(some.iter().map(|it| Arg::from(*it)));
+        work.execute(Query::composed(text, args)).await?;
     }
     Ok(())
 }

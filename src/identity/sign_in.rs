@@ -256,6 +256,7 @@ impl TakeIn {
         let person = create_person(work, &self.assertion.display_name, self.email()).await?;
         create_account(work, person, &self.assertion).await?;
         write_groups(work, person, &self.assertion).await?;
+        self.note_met(work, person).await?;
         work.record(
             Draft::act("person.joined")
                 .subject(person)
@@ -263,6 +264,20 @@ impl TakeIn {
                 .with("groups", self.assertion.groups.iter().cloned().collect::<Vec<_>>()),
         );
         Ok(person)
+    }
+
+    /// Where she is now, for whoever follows people and looks only when she has moved already.
+    async fn note_met(&self, work: &mut Work<'_>, person: PersonId) -> Result<()> {
+        let groups = serde_json::json!(self.assertion.groups).to_string();
+        work.execute(
+            sql("INSERT INTO first_met (person, catalog, source, groups) \
+                 SELECT $1, version, $2, $3 FROM catalog WHERE id = 1")
+            .bind(person)
+            .bind(&self.assertion.provider)
+            .bind(groups),
+        )
+        .await?;
+        Ok(())
     }
 
     fn email(&self) -> &str {

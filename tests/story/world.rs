@@ -156,17 +156,6 @@ impl House {
         Ok(())
     }
 
-    /// Whether the teams and scopes of a person have been noted, with which later ones are compared.
-    pub async fn is_followed(&self, name: &str) -> Result<Option<()>> {
-        let database = Database::open(&self.database).await?;
-        let noted = sql(
-            "SELECT w.person FROM standings w JOIN people p ON p.id = w.person WHERE p.display_name = $1",
-        );
-        let row: Option<(String,)> = database.fetch_optional(noted.bind(name)).await?;
-        database.close().await;
-        Ok(row.map(|_| ()))
-    }
-
     /// The engine's server, where it is one.
     pub fn openbao(&self) -> Option<&OpenBao> {
         self.mount.as_ref().and(self.peers.openbao.as_ref())

@@ -158,3 +158,39 @@ async fn whoever_looks_at_the_same_time_tells_of_a_move_once() {
     assert_eq!(one.unwrap() + other.unwrap(), 1);
     assert_eq!((house.entries("person.moved").await, house.count(ended(dana)).await), (1, 1));
 }
+
+/// As identity notes her when she signs in for the first time, by what is declared then.
+async fn met(house: &House, person: PersonId, groups: &str) {
+    let met = sql("INSERT INTO first_met (person, catalog, source, groups) \
+         SELECT $1, version, 'idp', $2 FROM catalog WHERE id = 1");
+    house.seed(vec![met.bind(person).bind(groups)]).await;
+}
+
+#[tokio::test]
+async fn who_moves_before_anybody_has_looked_has_moved_from_where_she_first_signed_in() {
+    let house = House::new().await;
+    let dana = house.person("Dana", &["engineering"]).await;
+    met(&house, dana, "[\"engineering\"]").await;
+    leave(&house, dana, "engineering").await;
+    assert_eq!(movers(&house).look().await.unwrap(), 1);
+    assert_eq!(house.entries("person.moved").await, 1);
+    assert_eq!(movers(&house).look().await.unwrap(), 0, "it is told once");
+}
+
+#[tokio::test]
+async fn who_comes_while_files_are_applied_has_not_moved_into_her_own_team() {
+    let house = House::new().await;
+    redeclare(&house, "Team", "supa-team", "{\"name\":\"supa-team\",\"groups\":[]}").await;
+    let followed = movers(&house);
+    // What somebody has seen of files who looks while they move.
+    let old = house.catalog.snapshot().await.unwrap();
+    redeclare(&house, "Team", "supa-team", "{\"name\":\"supa-team\",\"groups\":[\"engineering\"]}").await;
+    let (dana, omar) =
+        (house.person("Dana", &["engineering"]).await, house.person("Omar", &["engineering"]).await);
+    met(&house, dana, "[\"engineering\"]").await;
+    assert_eq!(followed.look_by(&old).await.unwrap(), 0);
+    let noted = sql("SELECT CAST(count(*) AS BIGINT) FROM standings");
+    assert_eq!(house.count(noted).await, 0, "nobody is noted by what holds no more: {omar}");
+    assert_eq!(movers(&house).look().await.unwrap(), 0);
+    assert_eq!(house.entries("person.moved").await, 0);
+}

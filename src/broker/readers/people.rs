@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Lying, stored};
 use crate::{
-    base::{Result, ids::PersonId},
+    base::{Result, Timestamp, ids::PersonId},
     broker::{Broker, Reader},
     catalog::{ClusterPeople, Snapshot, UserClaim},
     store::sql,
@@ -12,6 +12,18 @@ use crate::{
 
 /// In this group is everybody whom a cluster has let in.
 const EVERYBODY: &str = "system:authenticated";
+
+/// Who left a group of late, and when.
+pub(super) type Leavers = Vec<(String, Timestamp)>;
+
+/// About whom a cluster is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// Everybody who may be able to read.
+    Everybody,
+    /// These of them.
+    Some(BTreeSet<String>),
+}
 
 /// A person whom a cluster may let read something of which it is not noted yet that she can.
 #[derive(Clone, Debug)]
@@ -29,13 +41,23 @@ struct AccountRow {
 }
 
 impl Broker {
+    /// Who left a group at `since` or later; nobody where nothing was asked yet.
+    pub(super) async fn leavers(&self, since: Option<Timestamp>) -> Result<Leavers> {
+        let Some(since) = since else { return Ok(Vec::new()) };
+        let query = sql("SELECT person, max(left_at) AS left_at FROM past_memberships WHERE left_at >= $1 \
+             GROUP BY person");
+        let rows: Vec<(String, i64)> = self.it.database.fetch_all(query.bind(since)).await?;
+        Ok(rows.into_iter().map(|(person, at)| (person, Timestamp::from_millis(at))).collect())
+    }
+
     /// Everybody of the cluster's identity provider who has not left before the values were put there, and
-    /// is not known to be able to read all of them.
+    /// is not known to be able to read all of them; or some of these.
     pub(super) async fn candidates(
         &self,
         declared: &Snapshot,
         it: &Lying,
         people: &ClusterPeople,
+        whom: &Whom,
     ) -> Result<Vec<Candidate>> {
         let place = it.place.to_string();
         let query =
@@ -47,9 +69,9 @@ impl Broker {
              ORDER BY a.person, a.subject");
         let query = query.bind(&people.provider).bind(it.since).bind(&it.delivery).bind(place);
         let accounts: Vec<AccountRow> = self.it.database.fetch_all(query).await?;
-        let mut groups = self.groups_there(declared, people).await?;
+        let mut groups = self.groups_there(declared, people, it.since).await?;
         let mut found: BTreeMap<String, Candidate> = BTreeMap::new();
-        for account in accounts {
+        for account in accounts.into_iter().filter(|it| whom.has(&it.person)) {
             let hers = groups.remove(&account.person).unwrap_or_default();
             if !found.contains_key(&account.person) {
                 let person = stored(&account.person)?;
@@ -64,22 +86,37 @@ impl Broker {
         Ok(found.into_values().collect())
     }
 
-    /// By person, the names that her groups have in the cluster.
+    /// By person, the names that her groups have in the cluster: those of now, and those that she has left since
+    /// the values were put there. Rights add up there, so both can be asked about at once.
     async fn groups_there(
         &self,
         declared: &Snapshot,
         people: &ClusterPeople,
+        since: Timestamp,
     ) -> Result<BTreeMap<String, BTreeSet<String>>> {
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for known in &people.groups {
             let Some(group) = declared.groups.get(&known.group) else { continue };
-            let query = sql("SELECT person FROM memberships_of_now WHERE source = $1 AND group_id = $2");
-            let query = query.bind(&group.provider).bind(&group.id);
+            let query = sql("SELECT person FROM memberships_of_now WHERE source = $1 AND group_id = $2 \
+                 UNION SELECT person FROM past_memberships \
+                 WHERE source = $1 AND group_id = $2 AND left_at >= $3 \
+                 UNION SELECT m.person FROM memberships m JOIN scim_connections c ON c.name = m.source \
+                 WHERE m.source = $1 AND m.group_id = $2 AND c.disabled_at >= $3");
+            let query = query.bind(&group.provider).bind(&group.id).bind(since);
             for (person,) in self.it.database.fetch_all::<(String,)>(query).await? {
                 found.entry(person).or_default().insert(known.named.clone());
             }
         }
         Ok(found)
+    }
+}
+
+impl Whom {
+    fn has(&self, person: &str) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Some(these) => these.contains(person),
+        }
     }
 }
 

@@ -175,6 +175,14 @@ impl World {
         id
     }
 
+    /// Leaves a group, as identity has it.
+    async fn leave(&self, person: PersonId, group: &str) {
+        let left = sql("INSERT INTO past_memberships (person, source, group_id, left_at) \
+             VALUES ($1, 'idp', $2, $3)");
+        self.house.seed(vec![left.bind(person).bind(group).bind(self.house.ambient.now())]).await;
+        self.house.leave_group(person, group).await;
+    }
+
     async fn look(&mut self) {
         self.broker.look_for_readers(&mut self.mind, &CancellationToken::new()).await.unwrap();
     }
@@ -272,4 +280,42 @@ async fn killed_at_any_question_it_converges() {
         }
         assert_eq!(world.house.entries("secret.readable").await, 3, "killed at {fuel}");
     }
+}
+
+#[tokio::test]
+async fn who_came_into_a_group_and_left_it_between_two_looks_could_read() {
+    let mut world = World::new().await;
+    world.rbac.groups.lock().unwrap().insert("oidc:platform".to_owned());
+    let (dana, eve) = (world.person("Dana", &["leads"]).await, world.person("Eve", &["leads"]).await);
+    world.look().await;
+    assert_eq!((world.known(dana).await, world.known(eve).await), (0, 0));
+    let _ = world.asked();
+    world.house.clock.advance(Duration::from_mins(1));
+    let joined = sql("INSERT INTO memberships (person, source, group_id, asserted_at) \
+         VALUES ($1, 'idp', 'engineering', 0)");
+    world.house.seed(vec![joined.bind(dana)]).await;
+    world.leave(dana, "engineering").await;
+    world.look().await;
+    assert_eq!((world.known(dana).await, world.known(eve).await), (1, 0), "long before everybody's turn");
+    assert_eq!(world.asked(), 1, "about nobody else");
+    world.house.clock.advance(Duration::from_mins(10));
+    world.look().await;
+    assert!(world.asked() > 0, "everybody's turn comes when it would have");
+    // What is put there after she has left, she could not read.
+    world.put(2).await;
+    let delivered = sql("UPDATE delivery_states SET delivered_at = $1").bind(world.house.ambient.now());
+    world.house.seed(vec![delivered]).await;
+    world.look().await;
+    assert_eq!(world.known(dana).await, 1);
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_asks_about_the_groups_of_then() {
+    let mut world = World::new().await;
+    world.rbac.groups.lock().unwrap().insert("oidc:platform".to_owned());
+    let dana = world.person("Dana", &["engineering"]).await;
+    world.house.clock.advance(Duration::from_mins(1));
+    world.leave(dana, "engineering").await;
+    world.look().await;
+    assert_eq!(world.known(dana).await, 1, "she was in it while the value lay there");
 }
