@@ -4,11 +4,8 @@ use super::sessions::move_facts_of;
 use crate::{
     audit::{Draft, Work},
     base::{Result, ids::PersonId},
-    store::{Arg, Query},
+    store::{AT_ONCE, Arg, Query},
 };
-
-/// How many people one statement is about.
-const AT_ONCE: usize = 100;
 
 /// Groups that one source added to a person's, and took from them.
 #[derive(Clone, Copy, Debug)]

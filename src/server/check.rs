@@ -1,16 +1,18 @@
 //! `port-control check`: of each dependency, whether it is reached and gives the rights that it should.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
     Opening, Server,
     open::vault,
-    vault_policy::{engine_roles, foreign_paths},
+    vault_policy::{engine_roles, foreign_paths, static_roles},
 };
 use crate::{
     base::{Ambient, Config, Problem, Result, Timestamp, config::PinConfig},
     broker::{CheckFinding, CheckLevel},
+    catalog::Catalog,
     identity,
+    notify::{Mail, NoAddresses, Sender},
     policy::{Action, Resource, Service},
     secrets::{ForeignPath, Vault, leases::EngineRole},
     store::{Room, shown},
@@ -20,7 +22,7 @@ use crate::{
 #[derive(Debug, serde::Serialize)]
 pub struct Checked {
     /// Which: `database`, `engine`, `log`, `provider NAME`, `workload issuer NAME`, `connection NAME`, `cluster NAME`, `witness NAME`, `forward HOST`,
-    /// `archive PLACE`.
+    /// `archive PLACE`, `mail HOST`.
     pub dependency: String,
     /// What is to be said of it; at least one finding.
     pub findings: Vec<CheckFinding>,
@@ -45,10 +47,9 @@ pub async fn check(config: Config) -> Vec<Checked> {
     match Server::open(config.clone(), Opening::Serve).await {
         Ok(server) => {
             found.push(Checked { dependency: "database".to_owned(), findings: database(&server).await });
-            let catalog = &server.app.catalog;
-            found.push(match (foreign_paths(catalog).await, engine_roles(catalog).await) {
-                (Ok(foreign), Ok(roles)) => engine(&config, &foreign, &roles).await,
-                (Err(problem), _) | (_, Err(problem)) => Checked::one("engine", failure(&problem)),
+            found.push(match Needed::by(&server.app.catalog).await {
+                Ok(needed) => engine(&config, &needed).await,
+                Err(problem) => Checked::one("engine", failure(&problem)),
             });
             found.push(Checked::one("log", pinned(&config).await));
             found.extend(providers(&server).await);
@@ -64,27 +65,49 @@ pub async fn check(config: Config) -> Vec<Checked> {
             let connection = problem.more.get("connection").and_then(serde_json::Value::as_str);
             let what = connection.map_or("database".to_owned(), |name| format!("connection {name}"));
             found.push(Checked::one(what, failure(&problem)));
-            found.push(engine(&config, &[], &[]).await);
+            found.push(engine(&config, &Needed::default()).await);
         }
     }
+    found.extend(mail(&config).await);
     found
 }
 
-/// `foreign` are the places that files declare outside our own mount, `roles` those that can be leased.
-async fn engine(config: &Config, foreign: &[ForeignPath], roles: &[EngineRole]) -> Checked {
+/// What files declare that takes rights at the engine.
+#[derive(Default)]
+struct Needed {
+    /// Places outside our own mount.
+    foreign: Vec<ForeignPath>,
+    /// Roles whose credentials can be leased.
+    leased: Vec<EngineRole>,
+    /// Static roles that give secrets their new values.
+    rotated: Vec<EngineRole>,
+}
+
+impl Needed {
+    async fn by(catalog: &Catalog) -> Result<Self> {
+        Ok(Self {
+            foreign: foreign_paths(catalog).await?,
+            leased: engine_roles(catalog).await?,
+            rotated: static_roles(catalog).await?,
+        })
+    }
+}
+
+async fn engine(config: &Config, needed: &Needed) -> Checked {
     match vault(&config.engine, &Ambient::system(Timestamp::EPOCH)) {
         Ok(None) => Checked::one("engine", fine("embedded: values lie sealed in the database")),
         Ok(Some(vault)) => {
-            Checked { dependency: "engine vault".to_owned(), findings: said_of(&vault, foreign, roles).await }
+            Checked { dependency: "engine vault".to_owned(), findings: said_of(&vault, needed).await }
         }
         Err(problem) => Checked::one("engine", failure(&problem)),
     }
 }
 
-async fn said_of(vault: &Vault, foreign: &[ForeignPath], roles: &[EngineRole]) -> Vec<CheckFinding> {
+async fn said_of(vault: &Vault, needed: &Needed) -> Vec<CheckFinding> {
     let said = async {
-        let mut lines = vault.check_with(foreign).await?;
-        lines.extend(vault.check_leases(roles).await?);
+        let mut lines = vault.check_with(&needed.foreign).await?;
+        lines.extend(vault.check_leases(&needed.leased).await?);
+        lines.extend(vault.check_static_roles(&needed.rotated).await?);
         Ok::<_, Problem>(lines)
     };
     match said.await {
@@ -192,6 +215,21 @@ async fn outward(server: &Server) -> Vec<Checked> {
         archives.push((format!("archive {}", archivist.archive().name()), archivist.check().await));
     }
     witnesses.chain(forwards).chain(archives).map(|(what, said)| Checked::one(what, finding(said))).collect()
+}
+
+/// Whether e-mail could be sent: nothing is. Where it could not, messages wait, and the server works all the same.
+async fn mail(config: &Config) -> Option<Checked> {
+    let settings = config.mail.as_ref()?;
+    let said = match Mail::new(settings, Arc::new(NoAddresses), Sender::PATIENCE) {
+        Ok(mail) => mail.check().await,
+        Err(problem) => Err(problem),
+    };
+    let finding = match said {
+        Ok(()) if settings.credentials.is_some() => fine("reached over TLS, and it let us sign in"),
+        Ok(()) => fine("reached over TLS; it was not signed in to, because no user is configured"),
+        Err(problem) => CheckFinding { level: CheckLevel::Warning, ..failure(&problem) },
+    };
+    Some(Checked::one(format!("mail {}", settings.host), finding))
 }
 
 /// Whether it does what it is relied on for, and has room for more.

@@ -55,7 +55,7 @@ pub(super) async fn engine_roles(catalog: &Catalog) -> Result<Vec<EngineRole>> {
 }
 
 /// The static roles that files say give secrets their new values.
-async fn static_roles(catalog: &Catalog) -> Result<Vec<EngineRole>> {
+pub(super) async fn static_roles(catalog: &Catalog) -> Result<Vec<EngineRole>> {
     let declared = catalog.snapshot().await?;
     let mut roles = Vec::new();
     for role in declared.rotation_list().filter_map(|(_, it)| it.static_role()) {

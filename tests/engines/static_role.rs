@@ -12,12 +12,13 @@ use port_control::{
     },
     client::{Client, PersonAct},
     identity::{Arrival, Assertion},
+    secrets::{leases::EngineRole, static_role_addition},
 };
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{by_role, config};
+use super::{by_role, config, vault};
 use crate::{
     peers::{OpenBao, Peers, Postgres, least_policy, unique, wait_for},
     support::{
@@ -36,6 +37,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     }
     let mut trials = on_sqlite(peers, "engines::vault::a_static_role_is_rotated_after_a_leaver", one_role);
     trials.extend(on_sqlite(peers, "engines::vault::two_static_roles_take_turns", two_roles));
+    trials.extend(on_sqlite(peers, "engines::vault::check_says_what_static_roles_lack", check_says));
     trials
 }
 
@@ -144,6 +146,31 @@ async fn lena(house: &House) -> Result<Client> {
     let token = house.app.identity.take_in(assertion, arrival).await?.token;
     let server = house.url.parse().map_err(|e| anyhow::anyhow!("{e}"))?;
     Ok(Client::new(server, Some(token), Ambient::system(Timestamp::EPOCH))?)
+}
+
+/// The rights that rotating takes are looked at, and nothing is read or rotated for that.
+async fn check_says(given: Given) -> Result<()> {
+    let target = Target::new(&given).await?;
+    let mount = target.bao.mount_with(least_policy).await?;
+    let (user, at) = (&target.users[0], &target.mount);
+    let roles = [EngineRole { mount: at.clone(), role: user.clone() }];
+    let check = async || {
+        let vault = vault(config(&target.bao.address, &mount.path, by_role(&mount.role)))?;
+        anyhow::Ok(vault.check_static_roles(&roles).await?)
+    };
+    let lacks = check().await?;
+    for what in [format!("read at {at}/static-creds/{user}"), format!("update at {at}/rotate-role/{user}")] {
+        ensure!(lacks.iter().any(|line| line.contains(&what)), "'{what}' is missing in {lacks:?}");
+    }
+    ensure!(lacks.len() == 2, "{lacks:?}");
+    let policy = least_policy(&mount.path) + &static_role_addition(&roles)?;
+    target.bao.set_policy(&mount.policy, &policy).await?;
+    ensure!(check().await?.is_empty(), "{:?}", check().await?);
+    target.bao.call(Method::DELETE, &format!("sys/mounts/{at}"), None).await?;
+    for user in &target.users {
+        target.postgres.execute(&format!(r#"DROP ROLE "{user}""#)).await?;
+    }
+    Ok(())
 }
 
 async fn reveal(client: &Client) -> Option<String> {

@@ -5,7 +5,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
 use port_control::{
-    base::config::{Config, MailConfig, MailTls},
+    base::{
+        SecretValue,
+        config::{Access, Config, Credential, MailConfig, MailTls},
+    },
+    broker::CheckLevel,
+    server::{check, migrate},
     store::sql,
 };
 use serde_json::json;
@@ -13,7 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     peers::{Peers, Smtp, Taken},
-    support::{Given, on_sqlite},
+    support::{Given, house::Settings, on_sqlite},
     web::house::{Differently, House, Person, example},
 };
 
@@ -26,6 +31,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_sqlite(peers, "telling::an_address_that_is_refused_holds_no_other_up", refused),
         on_sqlite(peers, "telling::mail_goes_by_implicit_tls", implicit),
         on_sqlite(peers, "telling::mail_goes_to_no_server_that_is_not_believed", not_believed),
+        on_sqlite(peers, "telling::check_tries_the_mail_server_and_sends_nothing", is_checked),
     ]
     .into_iter()
     .flatten()
@@ -54,6 +60,37 @@ async fn asks(house: &House) -> Result<(Person, String)> {
     let dana = house.example("dana").await?;
     let request = house.a_request(&dana).await?;
     Ok((dana, request))
+}
+
+async fn is_checked(given: Given) -> Result<()> {
+    let smtp = Smtp::start_private().await?;
+    let folder = given.folder.path();
+    let config = Settings::new(&given.url, folder, Access::Directory(folder.join("cluster"))).config(1)?;
+    migrate(&config).await?;
+    let said = async |mail: MailConfig| {
+        let found = check(Config { mail: Some(mail), ..config.clone() }).await;
+        let found =
+            found.into_iter().find(|it| it.dependency == "mail 127.0.0.1").context("it is not named")?;
+        ensure!(found.works() && found.findings.len() == 1, "the server works all the same: {found:?}");
+        let finding = found.findings.into_iter().next().context("nothing is said")?;
+        anyhow::Ok((finding.level == CheckLevel::Fine, finding.message))
+    };
+    for tls in [MailTls::StartTls, MailTls::Implicit] {
+        let (is_fine, words) = said(smtp.config(tls)).await?;
+        ensure!(is_fine && words.contains("sign in"), "{words}");
+    }
+    let good = || smtp.config(MailTls::StartTls);
+    let password = Credential::Value(SecretValue::from("another".to_owned()));
+    let wrong = MailConfig { credentials: Some(("port-control".to_owned(), password)), ..good() };
+    let nobody = MailConfig { port: 1, ..good() };
+    let stranger = MailConfig { ca_file: None, ..good() };
+    let cases = [(wrong, "answered 535"), (nobody, "cannot be reached"), (stranger, "no safe connection")];
+    for (mail, wanted) in cases {
+        let (is_fine, words) = said(mail).await?;
+        ensure!(!is_fine && words.contains(wanted) && !words.contains("another"), "{wanted}: {words}");
+    }
+    ensure!(smtp.taken()?.is_empty(), "something was sent: {:?}", smtp.taken()?);
+    Ok(())
 }
 
 async fn reaches(given: Given) -> Result<()> {

@@ -97,6 +97,19 @@ impl Mail {
         self.transport.send(letter).await.map(|_| ()).map_err(|error| said_by(&error))
     }
 
+    /// Whether a message could be sent: it is connected, safely, greeted and signed in to, and nothing is sent.
+    ///
+    /// # Errors
+    /// `invalid-configuration`, with what went wrong.
+    pub async fn check(&self) -> Result<()> {
+        let why = match self.transport.test_connection().await {
+            Ok(true) => return Ok(()),
+            Ok(false) => "it ended the connection".to_owned(),
+            Err(error) => said_by(&error),
+        };
+        Err(refused(&format!("{}: {why}", self.host)))
+    }
+
     /// Where it is sent to, as logs name it.
     pub(super) fn host(&self) -> &str {
         &self.host

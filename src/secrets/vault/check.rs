@@ -12,9 +12,9 @@ use super::{
     Vault,
     call::Call,
     place::trim,
-    policy::{ForeignPath, Need, OURS, needs},
+    policy::{ForeignPath, Need, OURS, needs, static_role_needs},
 };
-use crate::base::Result;
+use crate::{base::Result, secrets::leases::EngineRole};
 
 /// Stands for any secret of ours, in questions about rights.
 const SAMPLE: &str = "application/environment/NAME";
@@ -53,6 +53,21 @@ impl Vault {
     /// `engine-unavailable` where it is not reached or sealed, `engine-fault` where signing in is refused.
     pub async fn check_with(&self, foreign: &[ForeignPath]) -> Result<Vec<String>> {
         self.bounded("a check", self.examine(foreign)).await
+    }
+
+    /// What is missing for the static roles that files say give secrets their new values, a line each; nothing is
+    /// read or changed by it.
+    ///
+    /// # Errors
+    /// As [`Self::check_with`].
+    pub async fn check_static_roles(&self, roles: &[EngineRole]) -> Result<Vec<String>> {
+        if roles.is_empty() {
+            return Ok(Vec::new());
+        }
+        let needs = static_role_needs(roles)?;
+        let held = self.bounded("a check of static roles", self.capabilities(&needs)).await?;
+        let lacks = missing(&needs, &held);
+        Ok(lacks.into_iter().map(|line| format!("static roles cannot be rotated: {line}")).collect())
     }
 
     async fn examine(&self, foreign: &[ForeignPath]) -> Result<Vec<String>> {

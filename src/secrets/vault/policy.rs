@@ -82,6 +82,17 @@ pub(super) fn role_needs(roles: &[EngineRole]) -> Result<Vec<Need>> {
     Ok(paths.into_iter().map(|path| Need { path, capabilities: &["read"] }).collect())
 }
 
+/// What is done to static roles that give secrets their new values.
+pub(super) fn static_role_needs(roles: &[EngineRole]) -> Result<Vec<Need>> {
+    let mut needs = Vec::new();
+    for role in roles {
+        let (mount, name) = (checked("mount", &role.mount)?, checked("role", &role.role)?);
+        needs.push(Need { path: format!("{mount}/static-creds/{name}"), capabilities: &["read"] });
+        needs.push(Need { path: format!("{mount}/rotate-role/{name}"), capabilities: &["update"] });
+    }
+    Ok(needs)
+}
+
 /// Several secrets may be fields of one path.
 fn merged(foreign: &[ForeignPath]) -> Vec<ForeignPath> {
     let mut places: Vec<ForeignPath> = Vec::new();
@@ -142,12 +153,7 @@ pub fn lease_policy(roles: &[EngineRole]) -> Result<String> {
 /// # Errors
 /// As [`least_policy`].
 pub fn static_role_addition(roles: &[EngineRole]) -> Result<String> {
-    let mut needs = Vec::new();
-    for role in roles {
-        let (mount, name) = (checked("mount", &role.mount)?, checked("role", &role.role)?);
-        needs.push(Need { path: format!("{mount}/static-creds/{name}"), capabilities: &["read"] });
-        needs.push(Need { path: format!("{mount}/rotate-role/{name}"), capabilities: &["update"] });
-    }
+    let needs = static_role_needs(roles)?;
     if needs.is_empty() {
         return Ok(String::new());
     }
