@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     grants::{self, stored},
-    lease_ends, lease_rights,
+    lease_ends,
+    lease_rights::{self, Allowing},
     request::request_in,
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
         Ambient, ProblemKind, Result, Timestamp,
         ids::{GrantId, LeaseId, RequestId},
     },
-    catalog::{Catalog, Snapshot},
+    catalog::Catalog,
     identity::{Identity, ServicePermits},
     policy::{Action, Permit, Resource, Service},
     store::{Database, sql},
@@ -71,22 +72,27 @@ impl Expiry {
     pub async fn run(self, stop: CancellationToken) {
         let mut log = self.log.watch();
         while !stop.is_cancelled() {
+            // Before the look, so that what is declared meanwhile is looked at again.
+            let declared = self.catalog.snapshot().await.map_or(0, |it| it.version);
             if let Err(problem) = self.look().await {
                 tracing::warn!(%problem, "what has run out could not be ended; it does not work all the same");
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.until_due(&mut log) => {}
+                () = self.until_due(&mut log, declared) => {}
             }
         }
     }
 
-    /// Waits until something has run out. A growing log may hold an end that is nearer, so it only
-    /// makes the wait anew.
-    async fn until_due(&self, log: &mut watch::Receiver<Head>) {
+    /// Waits until something has run out, or another version than `looked_at` is declared. A growing log may
+    /// hold an end that is nearer, so it only makes the wait anew.
+    async fn until_due(&self, log: &mut watch::Receiver<Head>, looked_at: i64) {
         loop {
             tokio::time::sleep(SHORTEST_SLEEP).await;
             log.borrow_and_update();
+            if self.catalog.snapshot().await.is_ok_and(|it| it.version != looked_at) {
+                return;
+            }
             let sleep = self.until_next_end().await.unwrap_or(Duration::from_secs(1));
             tokio::select! {
                 () = tokio::time::sleep(sleep) => return,
@@ -103,11 +109,12 @@ impl Expiry {
         let mut ended = self.identity.end_expired().await?;
         loop {
             let declared = self.catalog.snapshot().await?;
-            let found = self.run_out(&declared).await?;
+            let by = Allowing { declared, issuers: self.identity.workload_issuers().cloned().collect() };
+            let found = self.run_out(&by).await?;
             if found.is_empty() {
                 return Ok(ended);
             }
-            let units = found.into_iter().map(|what| self.end(what, &declared));
+            let units = found.into_iter().map(|what| self.end(what, &by));
             let before = ended;
             for outcome in join_all(units).await {
                 match outcome {
@@ -124,12 +131,12 @@ impl Expiry {
         }
     }
 
-    async fn end(&self, what: RunOut, declared: &Arc<Snapshot>) -> Result<()> {
+    async fn end(&self, what: RunOut, by: &Allowing) -> Result<()> {
         let permit = self.permits.permit(Service::Expiry, Action::Expire, Resource::People)?;
-        self.log.perform(End { permit, what, declared: Arc::clone(declared) }).await
+        self.log.perform(End { permit, what, by: by.clone() }).await
     }
 
-    async fn run_out(&self, declared: &Snapshot) -> Result<Vec<RunOut>> {
+    async fn run_out(&self, by: &Allowing) -> Result<Vec<RunOut>> {
         let now = self.ambient.now();
         let grants: Vec<(String,)> = self
             .database
@@ -147,7 +154,7 @@ impl Expiry {
         let leases = lease_ends::ids(&self.database, now).await?;
         let mut found = Vec::with_capacity(grants.len() + requests.len() + leases.len());
         found.extend(leases.into_iter().map(RunOut::Lease));
-        let lost = lease_rights::lost(&self.database, declared, now).await?;
+        let lost = lease_rights::lost(&self.database, by, now).await?;
         found.extend(lost.into_iter().map(RunOut::LeaseRight));
         for (id,) in grants {
             found.push(RunOut::Grant(stored(&id)?));
@@ -176,7 +183,7 @@ impl Expiry {
 struct End {
     permit: Permit,
     what: RunOut,
-    declared: Arc<Snapshot>,
+    by: Allowing,
 }
 
 #[async_trait]
@@ -191,7 +198,7 @@ impl Unit for End {
         match self.what {
             RunOut::Grant(id) => grants::end(work, id, "time").await,
             RunOut::Lease(id) => lease_ends::end(work, id).await,
-            RunOut::LeaseRight(id) => lease_rights::end(work, id, &self.declared).await,
+            RunOut::LeaseRight(id) => lease_rights::end(work, id, &self.by).await,
             RunOut::Request(id) => {
                 let now = work.now();
                 let request = request_in(work, id).await?.expire(now)?;

@@ -15,12 +15,12 @@ use crate::{
     base::{
         Ambient, EnvironmentRef, Problem, ProblemKind, Result, Timestamp,
         ambient::SeededChance,
-        config::SessionConfig,
+        config::{IssuerKind, SessionConfig, WorkloadIssuerConfig},
         ids::{PersonId, RequestId},
         time::ManualClock,
     },
     catalog::Catalog,
-    identity::{Identity, Parts, Sealing, ServicePermits},
+    identity::{Identity, Parts, Sealing, ServicePermits, WorkloadParts},
     notify::Outbox,
     policy::{Action, FactVersions, Permit, PersonFacts, Principal, Resource, Service},
     store::{Database, Query, WriteTx, sql},
@@ -54,6 +54,17 @@ impl ServicePermits for Services {
     fn permit(&self, service: Service, action: Action, resource: Resource) -> Result<Permit> {
         let rests_on = FactVersions::default();
         Ok(Permit::for_tests(Principal::Service(service), action, resource, rests_on, self.0.now()))
+    }
+}
+
+/// The one issuer of workloads' tokens here; it is never asked.
+fn ci() -> WorkloadIssuerConfig {
+    WorkloadIssuerConfig {
+        name: "ci".parse().unwrap(),
+        kind: IssuerKind::Oidc,
+        issuer: "http://127.0.0.1:9".to_owned(),
+        audience: "https://port.example.com".to_owned(),
+        cluster: None,
     }
 }
 
@@ -308,6 +319,8 @@ impl House {
     }
 
     pub(crate) fn expiry(&self) -> Expiry {
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let identity = Identity::new(Parts {
             database: self.database.clone(),
             log: self.log.clone(),
@@ -317,7 +330,7 @@ impl House {
             public_url: "https://port.example.com/".parse().unwrap(),
             administrators: Vec::new(),
             providers: Vec::new(),
-            workloads: crate::identity::WorkloadParts::default(),
+            workloads: WorkloadParts { issuers: vec![ci()], ..WorkloadParts::default() },
             sessions: SessionConfig { idle: Duration::from_hours(1), absolute: Duration::from_hours(10) },
             outbox: crate::notify::Outbox::default(),
         })

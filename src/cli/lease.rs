@@ -7,12 +7,12 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    Context, DONE, Table,
+    Context, DONE, RoleArgs, Table,
     output::{note, write_bytes},
     printable,
 };
 use crate::{
-    base::{LeaseRef, Name, Problem, Result},
+    base::{Name, Problem, Result},
     client::{Lease, Lent},
 };
 
@@ -21,9 +21,8 @@ use crate::{
 pub enum Command {
     /// Have credentials made, and write them as variables or as JSON.
     Create {
-        /// The role: `APPLICATION/ENVIRONMENT/ROLE`.
-        #[arg(value_name = "ROLE")]
-        at: LeaseRef,
+        #[command(flatten)]
+        role: RoleArgs,
         /// For how long, such as 30m; an hour where nothing is said.
         #[arg(long = "for", value_name = "SPAN")]
         length: Option<String>,
@@ -61,7 +60,8 @@ impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         let client = context.client()?;
         match self {
-            Self::Create { at, length } => {
+            Self::Create { role, length } => {
+                let at = role.resolve(context).await?;
                 let lent = client.create_lease(&at, length.as_deref()).await?;
                 if context.output.is_json() {
                     write_json(&lent)?;

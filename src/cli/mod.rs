@@ -43,7 +43,7 @@ pub use context::Context;
 pub use job::JobVariables;
 pub use output::{Format, Output, Table, printable};
 pub use settings::Surroundings;
-pub use target::{EnvironmentArgs, SecretArgs};
+pub use target::{EnvironmentArgs, RoleArgs, SecretArgs};
 
 use clap::{Args, Parser, Subcommand};
 

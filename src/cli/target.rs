@@ -6,7 +6,7 @@ use super::{
     Context,
     settings::{Origin, Settings},
 };
-use crate::base::{EnvironmentRef, Name, Problem, Result, SecretName, SecretRef};
+use crate::base::{EnvironmentRef, LeaseRef, Name, Problem, Result, SecretName, SecretRef};
 
 /// The flags that say where.
 #[derive(Clone, Debug, Default, Args)]
@@ -38,6 +38,16 @@ pub struct SecretArgs {
     /// `APPLICATION/ENVIRONMENT[@TEAM]/NAME`; or NAME alone where flags or defaults say the rest.
     #[arg(value_name = "SECRET")]
     pub target: String,
+    #[command(flatten)]
+    place: WhereArgs,
+}
+
+/// A role of an engine.
+#[derive(Clone, Debug, Args)]
+pub struct RoleArgs {
+    /// `APPLICATION/ENVIRONMENT/ROLE`; or ROLE alone where flags or defaults say the rest.
+    #[arg(value_name = "ROLE")]
+    target: String,
     #[command(flatten)]
     place: WhereArgs,
 }
@@ -82,6 +92,25 @@ impl SecretArgs {
         if self.target.contains('/') {
             let secret: SecretRef = self.target.parse().map_err(usage)?;
             return Ok((self.place.check(secret.environment)?, secret.name));
+        }
+        Ok((self.place.fill(settings)?, self.target.parse().map_err(usage)?))
+    }
+}
+
+impl RoleArgs {
+    /// The role that is meant.
+    ///
+    /// # Errors
+    /// As [`EnvironmentArgs::resolve`].
+    pub async fn resolve(&self, context: &Context) -> Result<LeaseRef> {
+        let (found, role) = self.find(context.settings())?;
+        Ok(LeaseRef { environment: guard(context, found).await?, role })
+    }
+
+    fn find(&self, settings: &Settings) -> Result<(Found, Name)> {
+        if self.target.contains('/') {
+            let role: LeaseRef = self.target.parse().map_err(usage)?;
+            return Ok((self.place.check(role.environment)?, role.role));
         }
         Ok((self.place.fill(settings)?, self.target.parse().map_err(usage)?))
     }
@@ -184,6 +213,27 @@ mod tests {
         assert_eq!(secret("A", [Some("reports"), Some("production"), None]).unwrap(), "reports/production/A");
         assert_eq!(secret("A", [None, None, Some("supa-team")]).unwrap(), "billing/sandbox@supa-team/A");
         assert_eq!(secret("reports/sandbox/A", [None, None, Some("t")]).unwrap(), "reports/sandbox@t/A");
+    }
+
+    #[test]
+    fn a_role_is_written_out_or_said_by_flags_and_defaults() {
+        let around = Surroundings {
+            application: Some("billing".to_owned()),
+            environment: Some("sandbox".to_owned()),
+            ..Surroundings::default()
+        };
+        let settings = Settings::new(None, around);
+        let role = |target: &str, application: Option<&str>| {
+            let place = WhereArgs { application: application.map(str::to_owned), ..WhereArgs::default() };
+            let args = RoleArgs { target: target.to_owned(), place };
+            args.find(&settings).map(|(found, role)| format!("{}/{role}", found.at))
+        };
+        assert_eq!(role("reader", None).unwrap(), "billing/sandbox/reader");
+        assert_eq!(role("reader", Some("reports")).unwrap(), "reports/sandbox/reader");
+        assert_eq!(role("reports/production/reader", None).unwrap(), "reports/production/reader");
+        for bad in ["reports/production", "", "Reader", "a/b/c/d"] {
+            assert!(role(bad, None).is_err(), "{bad}");
+        }
     }
 
     #[test]

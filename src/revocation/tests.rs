@@ -1,6 +1,8 @@
 //! What leavers hold goes, and what they know becomes work that closes when it should: by examples,
 //! and by random histories against a plain model.
 
+mod leases;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -441,6 +443,33 @@ async fn a_foreign_or_unreachable_delivery_keeps_a_task_open_and_is_named() {
     stage.set_state(1, "in-sync").await;
     stage.revocation.look().await.unwrap();
     assert!(stage.open().await.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_goes_back_to_a_value_that_a_leaver_knows_is_told_of_the_task() {
+    let mut stage = Stage::new().await;
+    let at = |text: &str| text.parse().unwrap();
+    stage.set(0, 1).await;
+    for person in [0, 1] {
+        stage.see(person, 0).await;
+    }
+    stage.house.set_status(stage.people[0], "deactivated").await;
+    stage.set(0, 2).await;
+    stage.deliver(0).await;
+    stage.revocation.look().await.unwrap();
+    let revocation = stage.revocation.clone();
+    let known = async || revocation.known_value(&at("reports/production/A")).await.unwrap();
+    assert_eq!(known().await, None, "nobody who left knows the value of now");
+    assert!(stage.left(0).await.row.closed_at.is_some());
+    stage.rollback(0, 0).await;
+    let told = known().await.expect("the value is known");
+    assert_eq!(told.leavers, 1, "who is here still is none");
+    assert_eq!(stage.open().await.len(), 1, "without anybody having looked");
+    assert!(stage.left(0).await.row.closed_at.is_none(), "she is not through any more");
+    stage.revocation.look().await.unwrap();
+    assert_eq!(known().await, Some(told), "it stays the same task");
+    assert_eq!(stage.house.entries("rotation.opened").await, 1);
+    assert_eq!(stage.revocation.known_value(&at("reports/production/NONE")).await.unwrap(), None);
 }
 
 /// One thing that happens.

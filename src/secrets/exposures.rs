@@ -41,8 +41,7 @@ pub struct Exposure {
     pub first_at: Timestamp,
     /// When last.
     pub last_at: Timestamp,
-    /// The entries of the first and of the last time; nothing for those of before this was noted, and for
-    /// leases.
+    /// The entries of the first and of the last time; nothing for those of before this was noted.
     pub entries: Option<(i64, i64)>,
     /// By which trust scope: nothing for a delivery, and where it was by several.
     pub scope: Option<String>,
@@ -175,7 +174,7 @@ fn page((column, value): &About, after: Option<&str>) -> Result<Query> {
 /// Credentials that an engine lent: the lease itself says who came to know them.
 const LEASES: &str = " UNION ALL SELECT l.id, l.principal, l.application, l.environment, '' AS team, \
      l.role AS name, CAST(NULL AS BIGINT) AS number, 'lease' AS how, l.issued_at AS first_at, \
-     l.issued_at AS last_at, CAST(NULL AS BIGINT) AS first_entry, CAST(NULL AS BIGINT) AS last_entry, l.scope, \
+     l.issued_at AS last_at, l.entry AS first_entry, l.entry AS last_entry, l.scope, \
      CAST(CASE WHEN l.ended_at IS NULL THEN 1 ELSE 0 END AS BIGINT) AS is_current \
      FROM leases l WHERE l.principal = $1 AND l.issued_at IS NOT NULL";
 

@@ -6,19 +6,24 @@ use std::{future::Future, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
 use port_control::{
-    base::{Ambient, LeaseRef, ProblemKind, SecretValue, Timestamp, config::Access},
+    base::{
+        Ambient, LeaseRef, ProblemKind, SecretValue, Timestamp,
+        config::{Access, IssuerKind, WorkloadIssuerConfig},
+    },
     client::{Client, Lease, Lent, NewRequest, PersonAct, Verdict},
     secrets::{lease_policy, least_policy},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use super::{by_role, by_token, config, vault};
 use crate::{
     peers::{OpenBao, Peers, Postgres, Private, TestDatabase, wait_for},
     support::{
         Given,
-        house::{BOUND, GROUND, House, Settings, sign_in_as},
+        house::{BOUND, GROUND, House, Settings, name, sign_in_as},
+        jobs::JobIssuer,
         lending::{database_engine, engine, our_mount, part, reader, sign_in, token_role},
         on_each_database, on_sqlite,
         program::Portctl,
@@ -56,6 +61,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         on_either(peers, "a_leased_role_signs_in_until_it_is_given_back", until_it_is_given_back),
         on_either(peers, "after_a_leaver_postgres_refuses_the_leased_role", after_a_leaver),
         on_either(peers, "a_lease_ends_with_its_grant", with_its_grant),
+        on_either(peers, "abuse_25_a_jobs_lease_ends_with_its_declaration", with_its_declaration),
         with_both(peers, "a_lease_ends_with_a_suspension", with_a_suspension),
         with_both(peers, "a_lease_is_issued_once_under_a_key", once_under_a_key),
         with_both(peers, "a_command_has_credentials_while_it_runs", while_a_command_runs),
@@ -96,6 +102,8 @@ struct Site {
     house: House,
     database: TestDatabase,
     given: Given,
+    /// What its files say.
+    declared: String,
 }
 
 impl Site {
@@ -106,17 +114,28 @@ impl Site {
     }
 
     async fn with(given: Given, bao: &OpenBao, server: &Postgres) -> Result<Self> {
+        Self::believing(given, bao, server, Vec::new()).await
+    }
+
+    async fn believing(
+        given: Given,
+        bao: &OpenBao,
+        server: &Postgres,
+        workload_issuers: Vec<WorkloadIssuerConfig>,
+    ) -> Result<Self> {
         let database = server.create_database("leases").await?;
         let mount = database_engine(bao, server, &database).await?;
         let ours = our_mount(bao, &[reader(&mount)]).await?;
         let folder = given.folder.path();
         let settings = Settings {
             engine: engine(bao, &ours)?,
+            workload_issuers,
             ..Settings::new(&given.url, folder, Access::Directory(folder.join("cluster")))
         };
         let house = House::open(&settings).await?;
-        house.declare(&declared(&mount)).await?;
-        Ok(Self { house, database, given })
+        let declared = declared(&mount);
+        house.declare(&declared).await?;
+        Ok(Self { house, database, given, declared })
     }
 
     async fn lease(&self, client: &Client) -> Result<Lent> {
@@ -128,6 +147,37 @@ impl Site {
         let token = sign_in_as(&self.house.app, who, who, groups).await?;
         let server = self.house.url.parse().map_err(|e| anyhow::anyhow!("{e}"))?;
         Ok(Client::new(server, Some(token), Ambient::system(Timestamp::EPOCH))?)
+    }
+
+    /// A job that is signed in by its own platform's token, which says this besides.
+    async fn job(&self, jobs: &JobIssuer, lies: &Value) -> Result<Client> {
+        let token = jobs.token(FOR_US, lies);
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+            ("subject_token", token.as_str()),
+        ];
+        let url = format!("{}/api/v1/token", self.house.url);
+        let answer = crate::peers::http(None)?.post(url).form(&form).send().await?;
+        ensure!(answer.status() == StatusCode::OK, "{}", answer.text().await?);
+        let answer: Value = answer.json().await?;
+        let token = answer["access_token"].as_str().context("no token")?.to_owned();
+        let server = self.house.url.parse().map_err(|e| anyhow::anyhow!("{e}"))?;
+        Ok(Client::new(server, Some(SecretValue::from(token)), Ambient::system(Timestamp::EPOCH))?)
+    }
+
+    /// Declares the job's workload beside what is declared anyhow, with what it may do.
+    async fn declare_job(&self, branch: &str) -> Result<()> {
+        let pins = format!(
+            "{{repository_id: 22, repository_owner_id: 11, event_name: push, ref: refs/heads/{branch}}}"
+        );
+        let text = format!(
+            "{}---\nkind: Workload\nname: reports-ci\nissuer: github\npins: {pins}\n---\n\
+             kind: TrustScope\nname: ci\nmembers: {{workloads: [reports-ci]}}\nallows:\n  \
+             - {{actions: [lease], applications: [reports], environments: all}}\n",
+            self.declared
+        );
+        Ok(self.house.declare(&text).await?)
     }
 
     /// Whether the credentials are good where they were made for.
@@ -252,6 +302,53 @@ async fn with_its_grant(given: Given) -> Result<()> {
     };
     let over = wait_for("the lease is over", BOUND, look).await?;
     ensure!(["time", "grant-ended"].contains(&over.because.as_deref().unwrap_or_default()), "{over:?}");
+    site.close().await
+}
+
+/// Whom jobs' tokens have to be for.
+const FOR_US: &str = "https://port-control.example.com";
+
+/// An issuer of jobs' tokens on a port of its own.
+async fn issuer_of_jobs() -> Result<JobIssuer> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let jobs = JobIssuer::new(url, Ambient::system(Timestamp::EPOCH));
+    let router = jobs.router();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(jobs)
+}
+
+async fn with_its_declaration(given: Given) -> Result<()> {
+    let bao = given.peers.openbao.clone().context("OpenBao was not started")?;
+    let server = given.peers.postgres.clone().context("PostgreSQL was not started")?;
+    let jobs = issuer_of_jobs().await?;
+    let believed = WorkloadIssuerConfig {
+        name: name("github"),
+        kind: IssuerKind::GitHub,
+        issuer: jobs.url().to_owned(),
+        audience: FOR_US.to_owned(),
+        cluster: None,
+    };
+    let site = Site::believing(given, &bao, &server, vec![believed]).await?;
+    site.declare_job("main").await?;
+    let job = site.job(&jobs, &json!({})).await?;
+    let lent = site.lease(&job).await?;
+    ensure!(lent.lease.holder == "workload/reports-ci" && site.signs_in(&lent).await?, "{:?}", lent.lease);
+    // By another token of the same job, too.
+    let again = site.job(&jobs, &json!({})).await?;
+    ensure!(again.renew_lease(&lent.lease.id, "1h").await?.state == "live", "it cannot be renewed");
+    site.declare_job("release").await?;
+    site.is_refused(&lent).await?;
+    site.stands(&lent.lease, "ended", "declaration-moved").await?;
+    // Who comes by that name now does not get what was not issued to it, and leases anew.
+    let release = site.job(&jobs, &json!({ "ref": "refs/heads/release" })).await?;
+    let refused = release.renew_lease(&lent.lease.id, "1h").await.err().context("it is over")?;
+    ensure!(refused.is(ProblemKind::Conflict), "{refused}");
+    let anew = site.lease(&release).await?;
+    ensure!(site.signs_in(&anew).await?, "{:?}", anew.lease);
+    site.house.declare(&site.declared).await?;
+    site.is_refused(&anew).await?;
+    site.stands(&anew.lease, "ended", "no-longer-declared").await?;
     site.close().await
 }
 

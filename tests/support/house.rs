@@ -15,7 +15,7 @@ use port_control::{
         Ambient, Config, Problem, SecretValue, Timestamp,
         config::{
             Access, AdministratorGroup, Credential, EngineConfig, LogConfig, MasterKeySource, OutwardConfig,
-            ProviderConfig, SessionConfig, SignInConfig,
+            ProviderConfig, SessionConfig, SignInConfig, WorkloadIssuerConfig,
         },
     },
     catalog::{Document, DocumentSet},
@@ -45,6 +45,8 @@ pub struct Settings {
     /// How the cluster `main` is reached.
     pub cluster: Access,
     pub engine: EngineConfig,
+    /// Whose tokens of workloads are believed.
+    pub workload_issuers: Vec<WorkloadIssuerConfig>,
     /// Who cosigns the log, and where it is forwarded to.
     pub outward: OutwardConfig,
 }
@@ -57,6 +59,7 @@ impl Settings {
             folder: folder.to_owned(),
             cluster,
             engine: EngineConfig::Embedded,
+            workload_issuers: Vec::new(),
             outward: OutwardConfig::default(),
         }
     }
@@ -79,7 +82,7 @@ impl Settings {
             trusted_proxies: Vec::new(),
             engine: self.engine.clone(),
             providers: vec![provider()],
-            workload_issuers: Vec::new(),
+            workload_issuers: self.workload_issuers.clone(),
             clusters: BTreeMap::from([(name("main"), self.cluster.clone())]),
             webhooks: Vec::new(),
             mail: None,

@@ -14,7 +14,7 @@ use crate::{
         AnyAuth, App, Json,
         secrets::{Encoding, plain, written},
     },
-    base::{LeaseRef, Problem, Result, SecretValue, time::parse_duration},
+    base::{LeaseRef, Problem, ProblemKind, Result, SecretValue, time::parse_duration},
     policy::Action,
 };
 
@@ -87,7 +87,14 @@ async fn create(
     let length = body.length.as_deref().map(parse_duration).transpose().map_err(Problem::invalid)?;
     let resource = role(&app, &at).await?;
     let act = |permit| app.leases.issue(permit, length);
-    let lent = app.gate.act(&caller, Action::Lease, resource, act).await?;
+    let lent = match app.gate.act(&caller, Action::Lease, resource, act).await {
+        Err(denied) if denied.is(ProblemKind::Denied) || denied.is(ProblemKind::NeedsGrant) => {
+            // Where no grant would help, that is what there is to say.
+            app.leases.can_be_made(&at).await?;
+            return Err(denied);
+        }
+        outcome => outcome?,
+    };
     let credentials = lent.values.into_iter().map(|(name, value)| CredentialView::of(name, &value)).collect();
     Ok((StatusCode::CREATED, Json(LentView { lease: LeaseView::from(&lent.lease), credentials })))
 }

@@ -43,7 +43,8 @@ pub struct LeaseView {
     /// Until when it can be renewed.
     pub renewable_until: String,
     /// Why it is over, or about to be: `given-back`, `revoked`, `time`, `grant-ended`, `suspended`,
-    /// `no-longer-declared`, `deactivated`, `not-allowed`, `not-issued`, `not-told`.
+    /// `no-longer-declared`, `declaration-moved`, `issuer-gone`, `deactivated`, `not-allowed`, `not-issued`,
+    /// `not-told`.
     pub because: Option<String>,
     /// Since when it is being taken back.
     pub revoking_since: Option<String>,

@@ -38,6 +38,24 @@ struct Opening {
 }
 
 impl Leases {
+    /// Refuses a role that no file declares, or of which the engine makes no credentials, whoever asks.
+    ///
+    /// # Errors
+    /// `not-found`, `invalid-configuration`.
+    pub async fn can_be_made(&self, at: &LeaseRef) -> Result<()> {
+        let is_declared = self.it.catalog.snapshot().await?.lease_role(at).is_some();
+        match (is_declared, self.engine()) {
+            (true, engine) => engine.map(drop),
+            (false, Ok(_)) => Err(no_such_role(at)),
+            (false, Err(none)) => {
+                let problem = no_such_role(at);
+                let remedies = [problem.remedy.clone(), none.remedy].map(Option::unwrap_or_default);
+                let detail = format!("{}; {}", problem.detail, none.detail);
+                Err(Problem::not_found(detail).remedy(remedies.join(" ")))
+            }
+        }
+    }
+
     /// Issues a lease of the role that the permit is for, to whoever holds the permit; for an hour where no
     /// `length` is said, and never for longer than the role, the trust scope and the grant allow.
     ///
@@ -117,7 +135,7 @@ impl Unit for Open {
     async fn run(&self, work: &mut Work<'_>) -> Result<Opening> {
         self.refuse_too_many(work).await?;
         let limit = self.limit(work).await?;
-        let mut lease = self.lease(work, limit);
+        let mut lease = Lease { origin: rows::origin(work, &self.permit).await?, ..self.lease(work, limit) };
         let seconds = |until: Timestamp| until.since(lease.created_at).as_secs();
         let life = Life { seconds: seconds(lease.ends_at), limit: seconds(limit) };
         if life.seconds == 0 {
@@ -145,6 +163,7 @@ impl Open {
             engine_role: EngineRole { mount: self.role.at.mount.clone(), role: self.role.at.role.clone() },
             scope: self.permit.scope().map(ToString::to_string),
             grant: self.permit.grant(),
+            origin: None,
             state: LeaseState::Opening,
             intent: None,
             created_at: now,
@@ -189,8 +208,8 @@ async fn insert(work: &mut Work<'_>, lease: &Lease) -> Result<()> {
     let at = &lease.at.environment;
     work.execute(
         sql("INSERT INTO leases (id, principal, application, environment, role, owner, protected, mount, \
-             engine_role, scope, grant_id, state, intent, created_at, ends_at, limit_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'opening', $12, $13, $14, $15)")
+             engine_role, scope, grant_id, state, intent, created_at, ends_at, limit_at, declaration, issuer) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'opening', $12, $13, $14, $15, $16, $17)")
         .bind(lease.id)
         .bind(&lease.principal)
         .bind(&at.application)
@@ -205,7 +224,9 @@ async fn insert(work: &mut Work<'_>, lease: &Lease) -> Result<()> {
         .bind(lease.intent.map(|id| id.to_string()))
         .bind(lease.created_at)
         .bind(lease.ends_at)
-        .bind(lease.limit_at),
+        .bind(lease.limit_at)
+        .bind(lease.origin.as_ref().map(|it| it.declaration.clone()))
+        .bind(lease.origin.as_ref().map(|it| it.issuer.clone())),
     )
     .await?;
     Ok(())
@@ -230,14 +251,16 @@ impl Unit for Issue {
     async fn run(&self, work: &mut Work<'_>) -> Result<Lease> {
         let (id, now) = (self.lease.id, work.now());
         let ends_at = now.after(Duration::from_secs(self.seconds)).min(self.lease.ends_at);
+        let next = i64::try_from(work.next_index()).unwrap_or(i64::MAX);
         let touched = work
             .execute(
                 sql("UPDATE leases SET state = 'live', intent = NULL, issued_at = $2, ends_at = $3, \
-                     engine_lease = $4 WHERE id = $1 AND state = 'opening'")
+                     engine_lease = $4, entry = $5 WHERE id = $1 AND state = 'opening'")
                 .bind(id)
                 .bind(now)
                 .bind(ends_at)
-                .bind(&self.engine_lease),
+                .bind(&self.engine_lease)
+                .bind(next),
             )
             .await?;
         let intent = self.lease.intent.filter(|_| touched == 1).ok_or_else(|| given_up(id))?;

@@ -19,8 +19,6 @@ mod renew;
 mod revoke;
 mod rows;
 mod settle;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -19,13 +19,16 @@ use crate::{
     store::sql,
 };
 
+/// Why a lease of a workload that is declared otherwise by now ends.
+const MOVED: &str = "declaration-moved";
+
 impl Leases {
     /// Has a lease of the role that the permit is for, and of whoever holds the permit, last for `length` from
     /// now; never longer than what allowed it, and what allows it now.
     ///
     /// # Errors
-    /// `not-found`; `conflict` where it is over, or cannot be renewed any more; `engine-unavailable`,
-    /// `engine-fault`; those of [`crate::audit::Log::perform`]: then it ends as before.
+    /// `not-found`; `conflict` where it is over, or cannot be renewed any more, or its workload is declared
+    /// otherwise by now, which ends it; `engine-unavailable`, `engine-fault`; those of [`crate::audit::Log::perform`]: then it ends as before.
     pub async fn renew(&self, permit: Permit, id: LeaseId, length: Duration) -> Result<Lease> {
         role_of(&permit)?;
         let declared = self.it.catalog.of(&permit).await?;
@@ -33,12 +36,32 @@ impl Leases {
         let engine = self.engine()?;
         let permit = Arc::new(permit);
         let begin = Begin { permit: Arc::clone(&permit), id, length, scope_ends };
-        let (lease, intent, seconds) = self.it.log.perform(begin).await?;
+        let begun = self.it.log.perform(begin).await;
+        if matches!(&begun, Err(problem) if problem.more.get("reason").is_some_and(|it| it == MOVED)) {
+            self.end_moved(id).await?;
+        }
+        let (lease, intent, seconds) = begun?;
         let renewed = engine.renew(&lease.handle, seconds).await;
         let seconds = renewed.as_ref().ok().copied();
         let outcome = self.it.log.perform(Renewed { permit, lease, intent, seconds }).await;
         renewed.and(outcome)
     }
+
+    async fn end_moved(&self, id: LeaseId) -> Result<()> {
+        self.end_by_itself(&self.get(id).await?, MOVED).await?;
+        self.settle_now(id).await;
+        Ok(())
+    }
+}
+
+/// Whoever is called today like the workload that holds a lease is another.
+fn moved(lease: &Lease) -> Problem {
+    Problem::conflict(format!(
+        "the lease {} was issued when files declared {} otherwise, or by another issuer, and is taken back",
+        lease.id, lease.principal
+    ))
+    .remedy(format!("Ask for another: `portctl lease create {}`.", lease.at))
+    .with("reason", MOVED)
 }
 
 /// When a grant ends.
@@ -70,6 +93,9 @@ impl Unit for Begin {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output> {
         let lease = self.lease(work).await?;
+        if lease.origin != rows::origin(work, &self.permit).await? {
+            return Err(moved(&lease));
+        }
         let grant_ends = grant_ends(work, self.permit.grant()).await?;
         let until = [Some(lease.limit_at), self.scope_ends, grant_ends];
         let limit = until.into_iter().flatten().min().unwrap_or(lease.limit_at);

@@ -1,12 +1,14 @@
 //! Leases as they lie in the database.
 
 use crate::{
+    audit::Work,
     base::{
         EnvironmentRef, LeaseRef, Name, Problem, Result, Timestamp,
         ids::{GrantId, IntentId, LeaseId},
     },
+    policy::Permit,
     secrets::leases::{EngineRole, Handle},
-    store::Query,
+    store::{Query, sql},
 };
 
 /// How a lease stands.
@@ -45,6 +47,15 @@ impl LeaseState {
     }
 }
 
+/// As what a workload held the token by which it acts.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(super) struct Origin {
+    /// SHA-256 of what files declared of it.
+    pub(super) declaration: Vec<u8>,
+    /// The issuer's name in the configuration.
+    pub(super) issuer: String,
+}
+
 /// Credentials that somebody holds for a while; without the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -64,6 +75,8 @@ pub struct Lease {
     pub scope: Option<String>,
     /// The grant that it took, and with which it ends.
     pub grant: Option<GrantId>,
+    /// What it rests on where a workload holds it.
+    pub(super) origin: Option<Origin>,
     /// How it stands.
     pub state: LeaseState,
     /// What is under way at the engine.
@@ -77,7 +90,8 @@ pub struct Lease {
     /// Until when it can be renewed.
     pub limit_at: Timestamp,
     /// Why it is over, or about to be: `given-back`, `revoked`, `time`, `grant-ended`, `suspended`,
-    /// `no-longer-declared`, `deactivated`, `not-allowed`, `not-issued`, `not-told`.
+    /// `no-longer-declared`, `declaration-moved`, `issuer-gone`, `deactivated`, `not-allowed`, `not-issued`,
+    /// `not-told`.
     pub because: Option<String>,
     /// Since when it is being taken back.
     pub revoking_at: Option<Timestamp>,
@@ -104,6 +118,8 @@ pub(super) struct LeaseRow {
     engine_role: String,
     scope: Option<String>,
     grant_id: Option<String>,
+    declaration: Option<Vec<u8>>,
+    issuer: Option<String>,
     state: String,
     intent: Option<String>,
     created_at: i64,
@@ -139,6 +155,10 @@ impl TryFrom<LeaseRow> for Lease {
             engine_role: EngineRole { mount: row.mount, role: row.engine_role },
             scope: row.scope,
             grant: row.grant_id.as_deref().map(stored).transpose()?,
+            origin: row
+                .declaration
+                .zip(row.issuer)
+                .map(|(declaration, issuer)| Origin { declaration, issuer }),
             intent: row.intent.as_deref().map(stored).transpose()?,
             created_at: Timestamp::from_millis(row.created_at),
             issued_at: row.issued_at.map(Timestamp::from_millis),
@@ -170,6 +190,14 @@ pub(super) fn leases(rest: &str) -> Query {
         ),
         Vec::new(),
     )
+}
+
+/// What a permit of a workload rests on: the token by which it was decided.
+pub(super) async fn origin(work: &mut Work<'_>, permit: &Permit) -> Result<Option<Origin>> {
+    let Some(token) = permit.rests_on().workload else { return Ok(None) };
+    let query = sql("SELECT declaration, issuer FROM workload_tokens WHERE id = $1").bind(token);
+    let found = work.fetch_optional(query).await?;
+    found.map(Some).ok_or_else(|| Problem::internal("a workload acts by a token that is not there"))
 }
 
 /// One lease.

@@ -116,7 +116,7 @@ impl Leases {
     pub(super) async fn give_up(&self, id: LeaseId) {
         let noted = match self.get(id).await {
             // Its outcome was committed all the same, only that nobody was told of it.
-            Ok(lease) if lease.state == LeaseState::Live => self.end_untold(&lease).await,
+            Ok(lease) if lease.state == LeaseState::Live => self.end_by_itself(&lease, "not-told").await,
             Ok(_) => Ok(()),
             Err(problem) => Err(problem),
         };
@@ -126,9 +126,14 @@ impl Leases {
         self.settle_now(id).await;
     }
 
-    async fn end_untold(&self, lease: &Lease) -> Result<()> {
+    /// Begins the end of a live lease that nobody asked to end.
+    pub(super) async fn end_by_itself(&self, lease: &Lease, because: &'static str) -> Result<()> {
         let permit = self.permit_to_settle(lease)?;
-        self.it.log.perform(EndUntold { permit, id: lease.id }).await
+        match self.it.log.perform(EndByItself { permit, id: lease.id, because }).await {
+            // Somebody else was quicker.
+            Err(problem) if problem.is(ProblemKind::Conflict) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     async fn settle_or_note(&self, lease: Lease) {
@@ -249,14 +254,15 @@ impl Settle {
     }
 }
 
-/// The end of a lease of which nobody was told.
-struct EndUntold {
+/// The end of a lease of which nobody was told, or whose holder has become another.
+struct EndByItself {
     permit: Permit,
     id: LeaseId,
+    because: &'static str,
 }
 
 #[async_trait]
-impl Unit for EndUntold {
+impl Unit for EndByItself {
     type Output = ();
 
     fn authority(&self) -> Authority<'_> {
@@ -264,7 +270,7 @@ impl Unit for EndUntold {
     }
 
     async fn run(&self, work: &mut Work<'_>) -> Result<()> {
-        end_lease(work, self.id, "not-told").await
+        end_lease(work, self.id, self.because).await
     }
 }
 

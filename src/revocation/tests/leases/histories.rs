@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     base::{Ambient, ProblemKind, Result, Timestamp, ambient::SeededChance, time::ManualClock},
-    secrets::leases::LeaseState,
+    secrets::LeaseState,
     store::sql,
 };
 
@@ -40,8 +40,9 @@ async fn recover(room: &Room) {
 async fn check(room: &Room) {
     assert_eq!(room.house.count(sql(OPEN)).await, 0, "an intent is open still");
     assert_eq!(room.house.count(sql(HALF_DONE)).await, 0, "a lease is half done");
-    let held: Vec<_> = room.all().await.into_iter().filter(|it| it.state == LeaseState::Live).collect();
-    let held: BTreeSet<String> = held.iter().filter_map(|it| it.handle.lease.clone()).collect();
+    let held = sql("SELECT engine_lease FROM leases WHERE state = 'live'");
+    let held: Vec<(String,)> = room.house.database.fetch_all(held).await.unwrap();
+    let held: BTreeSet<String> = held.into_iter().map(|(lease,)| lease).collect();
     assert_eq!(room.bank.alive().into_iter().collect::<BTreeSet<_>>(), held);
     let accessors = sql("SELECT CAST(count(*) AS BIGINT) FROM lease_accessors");
     assert_eq!(room.house.count(accessors).await, i64::try_from(held.len()).unwrap());

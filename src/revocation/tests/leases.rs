@@ -9,12 +9,18 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 
 use self::bank::Bank;
-use super::{Lease, LeaseParts, LeaseState, Leases, Lent, Whose};
 use crate::{
     access::house::{House, production},
-    base::{ProblemKind, Result, ids::PersonId},
-    policy::{Action, Permit, Resource},
+    base::{
+        ProblemKind, Result,
+        ids::{PersonId, WorkloadTokenId},
+    },
+    policy::{Action, FactVersions, Permit, Principal, Resource},
     revocation::Revocation,
+    secrets::{
+        Lease, LeaseParts, LeaseState, Leases,
+        leases::{LeaseEngine, Lent, Whose},
+    },
     store::sql,
 };
 
@@ -34,7 +40,7 @@ impl Room {
         Self::with(Some(Arc::clone(&bank) as _), bank).await
     }
 
-    async fn with(engine: Option<Arc<dyn super::LeaseEngine>>, bank: Arc<Bank>) -> Self {
+    async fn with(engine: Option<Arc<dyn LeaseEngine>>, bank: Arc<Bank>) -> Self {
         let house = House::new().await;
         let body = json!({"name": "reports", "team": "supa-team",
             "environments": [{"name": "production", "protected": true}],
@@ -89,8 +95,13 @@ impl Room {
     }
 
     async fn stands(&self, lease: &Lease) -> (LeaseState, Option<String>) {
-        let lease = self.leases.get(lease.id).await.unwrap();
+        let lease = self.now(lease).await;
         (lease.state, lease.because)
+    }
+
+    async fn now(&self, lease: &Lease) -> Lease {
+        let permit = self.house.permit(self.dana, Action::SeePeople, Resource::People).await;
+        self.leases.show(&permit, lease.id).await.unwrap()
     }
 
     fn revocation(&self) -> Revocation {
@@ -258,7 +269,7 @@ async fn abuse_13_a_leavers_lease_is_left_until_the_engine_has_taken_it_back() {
     };
     assert_eq!((left().await.left.leases, left().await.left.total()), (1, 1));
     room.leases.look().await.unwrap();
-    let stuck = room.leases.get(lease.id).await.unwrap();
+    let stuck = room.now(&lease).await;
     assert_eq!(stuck.state, LeaseState::Revoking);
     assert!(stuck.waits_for.unwrap().contains("does not answer"));
     assert!(left().await.closed_at.is_none());
@@ -292,4 +303,92 @@ async fn abuse_13_a_deactivation_while_a_lease_is_issued_wins() {
     assert!(room.bank.alive().is_empty());
     assert_eq!(room.house.entries("lease.issued").await, 0);
     assert_eq!(room.house.entries("lease.not-issued").await, 1);
+}
+
+/// What files declare of the workload that leases.
+fn reports_ci(branch: &str) -> String {
+    let pins = json!({"repository_id": 22, "ref": branch});
+    json!({"name": "reports-ci", "issuer": "ci", "pins": pins}).to_string()
+}
+
+impl Room {
+    /// Declares the workload so, and the trust scope that it leases under.
+    async fn declare_workload(&self, branch: &str) {
+        let scope = json!({"name": "lender-ci", "members": {"workloads": ["reports-ci"]},
+            "allows": [{"actions": ["lease"], "applications": "all", "environments": "all"}]});
+        let declared = |kind: &str, name: &str, body: String| {
+            let declared =
+                sql("INSERT INTO declared (kind, name, source, body) VALUES ($1, $2, 'test', $3) \
+                 ON CONFLICT (kind, name) DO UPDATE SET body = excluded.body");
+            declared.bind(kind).bind(name).bind(body)
+        };
+        let queries = vec![
+            declared("Workload", "reports-ci", reports_ci(branch)),
+            declared("TrustScope", "lender-ci", scope.to_string()),
+            sql("UPDATE catalog SET version = version + 1"),
+        ];
+        self.house.seed(queries).await;
+    }
+
+    /// What a token allows that the workload has for what is declared of it now.
+    async fn workload_permit(&self, issuer: &str) -> Permit {
+        let declared = self.house.catalog.snapshot().await.unwrap();
+        let token: WorkloadTokenId = self.house.ambient.id();
+        let held =
+            sql("INSERT INTO workload_tokens (id, token_hash, workload, declaration, issuer, subject, \
+             issued_at, ends_at, forget_at) VALUES ($1, $2, 'reports-ci', $3, $4, 'a job', 0, 0, 0)");
+        let digest = declared.workloads[&"reports-ci".parse().unwrap()].digest();
+        let hash = self.house.ambient.bytes::<32>();
+        self.house.seed(vec![held.bind(token).bind(hash).bind(digest).bind(issuer)]).await;
+        let facts = declared.environment(&production()).unwrap();
+        let rests_on =
+            FactVersions { workload: Some(token), catalog: declared.version, ..FactVersions::default() };
+        let resource = Resource::Lease(facts, "reader".parse().unwrap());
+        let workload = Principal::Workload("reports-ci".parse().unwrap());
+        Permit::for_tests(workload, Action::Lease, resource, rests_on, self.house.ambient.now())
+    }
+
+    async fn lend_to_workload(&self, issuer: &str) -> Lease {
+        let lent = self.leases.issue(self.workload_permit(issuer).await, Some(HOUR)).await.unwrap();
+        let scope = sql("UPDATE leases SET scope = 'lender-ci' WHERE id = $1").bind(lent.lease.id);
+        self.house.seed(vec![scope]).await;
+        lent.lease
+    }
+}
+
+#[tokio::test]
+async fn abuse_25_a_workloads_lease_ends_with_the_declaration_that_it_was_issued_under() {
+    let room = Room::new().await;
+    let over = async |lease: &Lease| {
+        room.house.expiry().look().await.unwrap();
+        room.leases.look().await.unwrap();
+        room.stands(lease).await
+    };
+    room.declare_workload("refs/heads/main").await;
+    let [lease, other] = [room.lend_to_workload("ci").await, room.lend_to_workload("ci").await];
+    let renewed = room.leases.renew(room.workload_permit("ci").await, lease.id, HOUR).await.unwrap();
+    assert_eq!(over(&renewed).await.0, LeaseState::Live, "nothing has moved");
+    room.declare_workload("refs/heads/release").await;
+    // Who comes by that name now is another, and does not renew what was not issued to it.
+    let refused = room.leases.renew(room.workload_permit("ci").await, lease.id, HOUR).await.unwrap_err();
+    assert!(refused.is(ProblemKind::Conflict) && refused.remedy.is_some(), "{refused}");
+    assert_eq!(room.stands(&lease).await, ended("declaration-moved"), "at once");
+    assert_eq!(over(&other).await, ended("declaration-moved"), "by itself");
+    let anew = room.lend_to_workload("ci").await;
+    assert_eq!(over(&anew).await.0, LeaseState::Live);
+    assert_eq!(room.bank.alive().len(), 1);
+}
+
+#[tokio::test]
+async fn a_workloads_lease_ends_with_the_issuer_whose_token_it_brought() {
+    let room = Room::new().await;
+    room.declare_workload("refs/heads/main").await;
+    let lease = room.lend_to_workload("gone").await;
+    let refused = room.leases.renew(room.workload_permit("ci").await, lease.id, HOUR).await.unwrap_err();
+    assert!(refused.is(ProblemKind::Conflict), "{refused}");
+    let lease = room.lend_to_workload("gone").await;
+    room.house.expiry().look().await.unwrap();
+    room.leases.look().await.unwrap();
+    assert_eq!(room.stands(&lease).await, ended("issuer-gone"));
+    assert!(room.bank.alive().is_empty());
 }
