@@ -13,7 +13,7 @@ use port_control::{
         browser::{Browser, Page},
         story::{Delivered, World},
     },
-    store::{Database, sql},
+    store::Database,
 };
 use serde_json::{Value, json};
 use url::Url;
