@@ -1,6 +1,9 @@
 //! Leases whose holder is in none of the groups any more that allowed them.
 
-use super::super::{house::House, lease_rights::lost};
+use super::super::{
+    house::House,
+    lease_rights::{Allowing, lost},
+};
 use crate::{base::ids::LeaseId, store::sql};
 
 #[tokio::test]
@@ -27,7 +30,10 @@ async fn a_lease_goes_with_the_connection_that_said_its_holders_groups() {
         ])
         .await;
     let now = house.ambient.now();
-    let gone = async || lost(&house.database, &house.catalog.snapshot().await.unwrap(), now).await.unwrap();
+    let gone = async || {
+        let by = Allowing { declared: house.catalog.snapshot().await.unwrap(), issuers: Vec::new() };
+        lost(&house.database, &by, now).await.unwrap()
+    };
     assert_eq!(gone().await, []);
     house.seed(vec![sql("UPDATE scim_connections SET disabled_at = 1")]).await;
     assert_eq!(gone().await, [lease]);
