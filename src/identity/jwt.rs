@@ -11,29 +11,30 @@ use crate::base::Timestamp;
 const LONGEST: usize = 16 * 1024;
 
 /// What a token has to fit.
-#[derive(Clone, Copy)]
-pub(super) struct Expected<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
     /// Whose it has to be.
-    pub(super) issuer: &'a str,
+    pub issuer: &'a str,
     /// Whom it has to be for, perhaps among others.
-    pub(super) audience: &'a str,
-    pub(super) now: Timestamp,
+    pub audience: &'a str,
+    /// The time of now.
+    pub now: Timestamp,
 }
 
 /// A token that fits.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verified {
+pub struct Verified {
     /// When it was issued.
-    pub(super) issued: Timestamp,
+    pub issued: Timestamp,
     /// When it ends, where it says so.
-    pub(super) ends: Option<Timestamp>,
+    pub ends: Option<Timestamp>,
     /// Everything that it says.
-    pub(super) claims: Map<String, Value>,
+    pub claims: Map<String, Value>,
 }
 
 /// Why a token is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Disbelief {
+pub enum Disbelief {
     /// It is signed by a key that we do not have: the issuer may have new ones.
     UnknownKey,
     /// It is not what it should be.
@@ -41,11 +42,10 @@ pub(super) enum Disbelief {
 }
 
 /// What a token says that fits; its signature is looked at before anything else in it.
-pub(super) fn verify(
-    token: &str,
-    keys: &CoreJsonWebKeySet,
-    expected: Expected<'_>,
-) -> Result<Verified, Disbelief> {
+///
+/// # Errors
+/// Why it is not believed.
+pub fn verify(token: &str, keys: &CoreJsonWebKeySet, expected: Expected<'_>) -> Result<Verified, Disbelief> {
     let Signed { typ, claims } = signed(token, keys).map_err(|why| match why {
         oidc::Disbelief::UnknownKey => Disbelief::UnknownKey,
         oidc::Disbelief::Wrong(what) => Disbelief::Wrong(what),

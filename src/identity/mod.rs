@@ -11,7 +11,7 @@ mod device;
 mod display;
 mod forget;
 mod groups;
-mod jwt;
+pub mod jwt;
 mod limit;
 mod oidc;
 mod people;

@@ -12,10 +12,23 @@ use super::{
 use crate::store::Arg;
 
 const FILTERS: &str = include_str!("../../../tests/corpus/scim/filters.txt");
+const PATCHES: &str = include_str!("../../../tests/corpus/scim/patches.txt");
 const PATHS: &str = include_str!("../../../tests/corpus/scim/paths.txt");
 
 fn lines(text: &'static str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_okta_and_entra_send_is_taken() {
+    for line in PATCHES.lines() {
+        let Value::Object(body) = serde_json::from_str(line).unwrap() else { panic!("{line}") };
+        let mut resource = Map::new();
+        for operation in read(&PEOPLE, &body).unwrap() {
+            apply(&PEOPLE, &mut resource, &operation).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+        assert_eq!(PEOPLE.read(&resource).unwrap(), resource, "{line}");
+    }
 }
 
 /// Pieces of the corpus, put together in any order.
