@@ -9,7 +9,7 @@ use axum::{
     routing::get,
 };
 
-use super::{Shown, Visitor, page, problem_page};
+use super::{Shown, Visitor, names::Names, page, problem_page};
 use crate::api::{
     App,
     leavers::{LeaverView, show::leaver},
@@ -19,11 +19,16 @@ use crate::api::{
 #[template(path = "leaver.html")]
 struct Page {
     leaver: LeaverView,
+    names: Names,
 }
 
 async fn show(State(app): State<Arc<App>>, visitor: Visitor, Path(person): Path<String>) -> Shown {
     let leaver = leaver(&app, &visitor.caller, &person).await.map_err(|problem| problem_page(&problem))?;
-    page(&Page { leaver: LeaverView::from(&leaver) })
+    let leaver = LeaverView::from(&leaver);
+    let mut ids: Vec<String> = leaver.steps.iter().map(|it| it.actor.clone()).collect();
+    ids.extend(leaver.line.closed_by.clone());
+    let names = Names::of(&app, &ids).await.map_err(|problem| problem_page(&problem))?;
+    page(&Page { leaver, names })
 }
 
 /// This page.
@@ -69,7 +74,7 @@ mod tests {
         };
         let leaver =
             LeaverView { line, steps: Vec::new(), tasks: Vec::new(), held: vec![held], delays: vec![delay] };
-        Page { leaver }.render().unwrap()
+        Page { leaver, names: Names::default() }.render().unwrap()
     }
 
     #[test]
@@ -80,6 +85,6 @@ mod tests {
         assert!(open.contains("revoke-lease") && open.contains("an hour ago"));
         let closed = page(Some("today".to_owned()));
         assert!(!closed.contains("<script") && !closed.contains("http-equiv=\"refresh\""));
-        assert!(closed.contains("Closed by hand at today by per_2"));
+        assert!(closed.contains("Closed by hand at today by <bdi>per_2</bdi>"));
     }
 }

@@ -7,6 +7,7 @@ mod device;
 mod home;
 mod leaver;
 mod login;
+mod names;
 mod request;
 mod requests;
 mod rotation;

@@ -9,7 +9,7 @@ use axum::{
     routing::get,
 };
 
-use super::{Shown, Visitor, page, problem_page};
+use super::{Shown, Visitor, names::Names, page, problem_page};
 use crate::api::{
     App,
     rotation::{TaskView, show::task},
@@ -19,11 +19,18 @@ use crate::api::{
 #[template(path = "rotation.html")]
 struct Page {
     task: TaskView,
+    names: Names,
 }
 
 async fn show(State(app): State<Arc<App>>, visitor: Visitor, Path(id): Path<String>) -> Shown {
     let task = task(&app, &(&visitor.caller).into(), &id).await.map_err(|problem| problem_page(&problem))?;
-    page(&Page { task: TaskView::from(&task) })
+    let task = TaskView::from(&task);
+    let mut ids = task.people.clone();
+    if let Some(waiver) = &task.waiver {
+        ids.extend(waiver.confirmed_by.clone().into_iter().chain([waiver.asked_by.clone()]));
+    }
+    let names = Names::of(&app, &ids).await.map_err(|problem| problem_page(&problem))?;
+    page(&Page { task, names })
 }
 
 /// This page.
@@ -67,7 +74,7 @@ mod tests {
             waits_for: Vec::new(),
             waiver: Some(waiver),
         };
-        let page = Page { task }.render().unwrap();
+        let page = Page { task, names: Names::default() }.render().unwrap();
         assert!(!page.contains("<script") && [1, 2, 3].iter().all(|n| page.contains(&format!("alert({n})"))));
     }
 }
