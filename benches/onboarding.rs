@@ -70,6 +70,8 @@ async fn serve(folder: &Path, issuer: &str) -> Result<Server> {
          [keys]\nmaster_key_file = \"master-key\"\n[log]\norigin = \"port-control.invalid/bench\"\n\
          [database]\nurl_file = \"database-url\"\n[engine]\nkind = \"embedded\"\n\
          [clusters.main]\ndirectory = \"cluster\"\n\
+         [[workload_issuers]]\nname = \"github\"\nkind = \"github\"\n\
+         issuer = \"https://token.actions.githubusercontent.com\"\n\
          [[providers]]\nname = \"dev\"\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\n\
          email_domains = [\"example.com\"]\n"
     );

@@ -144,6 +144,21 @@ impl Gate {
         Ok(allowed)
     }
 
+    /// Why the caller may not do `action` to `resource`, and what helps; nothing where she may. For lists that
+    /// show nothing: no denial, and not recorded as one.
+    ///
+    /// # Errors
+    /// `unauthenticated` where the session has ended; else a problem of the database.
+    pub async fn why_not(
+        &self,
+        caller: impl Into<AnyCaller>,
+        action: Action,
+        resource: Resource,
+    ) -> Result<Option<String>> {
+        let facts = self.facts_of(&caller.into()).await?;
+        Ok(self.0.policies.decide(&facts, action, resource).err().map(|denial| denial.in_words()))
+    }
+
     /// What the caller is here: her teams, how she stands to each trust scope and why, her grants.
     ///
     /// # Errors

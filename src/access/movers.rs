@@ -36,7 +36,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// Shortest time between two looks, so that a busy log does not make this busy.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(500);
 /// People of whom it is noted together that they are where they were.
-const AT_ONCE_WRITTEN: usize = 500;
+const AT_ONCE_WRITTEN: usize = 250;
 /// People that are looked at together.
 const AT_ONCE: i64 = 500;
 /// The cursor that says with which version of what is declared everybody was compared.

@@ -20,6 +20,7 @@ pub mod leavers;
 mod limits;
 mod metrics;
 pub mod moves;
+pub mod names;
 mod network;
 mod openapi;
 mod problem;

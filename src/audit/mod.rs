@@ -32,6 +32,7 @@ mod tests;
 pub mod tile;
 mod tree;
 mod unit;
+pub mod unknown;
 pub mod verify;
 pub mod witness;
 

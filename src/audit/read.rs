@@ -16,6 +16,7 @@ use super::{
     note::VerifierKey,
     opened::{EntryRow, Opened, ROWS},
     tile::{TreeReader, as_i64},
+    unknown::{UnknownName, unknown},
     verify::{ExportEnd, ExportHeader, ExportLine},
     witness::{WitnessPolicy, note_for_export},
 };
@@ -369,6 +370,14 @@ impl Reader {
         // Asked for last: what is moved meanwhile is said, too.
         let archived = self.archived(filter, next.unwrap_or(0), before).await?;
         Ok(Page { items: read(filter, &rows)?, next: next.filter(|next| *next > 0), archived })
+    }
+
+    /// Names that `filter` asks for and that nothing in the log has. For readers whose right was looked at.
+    ///
+    /// # Errors
+    /// A problem of the database.
+    pub async fn unknown(&self, filter: &Filter) -> Result<Vec<UnknownName>> {
+        unknown(&self.database, filter).await
     }
 
     /// Archived entries from `from` to before `before` that may be of the time that is asked for.

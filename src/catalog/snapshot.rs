@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     builtin::administrators,
     declare::{
-        Application, Cluster, Delivery, ExternalLocation, ExternalSecret, Group, LeaseRole, Namespace,
-        Object, Workload,
+        Application, Cluster, Delivery, ExternalSecret, Group, LeaseRole, Namespace, Object, Workload,
     },
 };
 use crate::{
@@ -222,12 +221,6 @@ impl Snapshot {
         let here = &at.environment;
         let application = self.applications.get(&here.application).filter(|_| here.team.is_none())?;
         application.leases.iter().find(|it| it.environment == here.environment && it.name == at.role)
-    }
-
-    /// Where a secret lives in the engine, where files say so.
-    #[must_use]
-    pub fn external_location(&self, at: &SecretRef) -> Option<&ExternalLocation> {
-        self.external_secret(at).map(|it| &it.at)
     }
 }
 

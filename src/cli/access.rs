@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Context, DONE, Table, audit::end_of, output::note};
+use super::{Context, DONE, Table, audit::end_of, names::Names, output::note};
 use crate::{
     base::Result,
     client::{Access, AccessLine},
@@ -33,8 +33,13 @@ impl Command {
             .into_iter()
             .filter_map(|(name, it)| Some((name, it.as_deref()?)))
             .collect();
-        let access = context.client()?.access(&query).await?;
-        context.output.show(&access, |access| table(&access.items))?;
+        let client = context.client()?;
+        let access = client.access(&query).await?;
+        let mut names = Names::default();
+        if !context.output.is_json() {
+            names.learn(&client, access.items.iter().map(|it| it.principal.as_str())).await?;
+        }
+        context.output.show(&access, |access| table(&access.items, &names))?;
         tell(&access);
         Ok(DONE)
     }
@@ -51,11 +56,11 @@ fn tell(access: &Access) {
     }
 }
 
-fn table(lines: &[AccessLine]) -> Table {
+fn table(lines: &[AccessLine], names: &Names) -> Table {
     let headings = ["WHO", "AT", "TRUST SCOPE", "ACTIONS", "SIGNED IN", "FROM", "BECAUSE"];
     Table::new(&headings).with(lines.iter().map(|it| {
         vec![
-            it.principal.clone(),
+            names.beside(&it.principal),
             it.at.clone(),
             it.scope.clone().unwrap_or_else(|| "-".to_owned()),
             it.actions.join(" "),

@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 
-use super::{Context, DONE, Table, printable};
+use super::{Context, DONE, Table, output::note, printable};
 use crate::{
     base::{Problem, Result, time::parse_duration},
-    client::Delivery,
+    client::{Deliveries, Delivery},
 };
 
 /// What should be in which Kubernetes Secret.
@@ -35,7 +35,7 @@ impl Command {
     pub(super) async fn run(self, context: &Context) -> Result<u8> {
         let client = context.client()?;
         match self {
-            Self::List => context.output.show(&client.deliveries().await?, |all| table(all))?,
+            Self::List => list(context, &client.deliveries().await?)?,
             Self::Pause { name, length, reason } => {
                 parse_duration(&length).map_err(Problem::invalid)?;
                 client.pause_delivery(&name, &length, &reason).await?;
@@ -51,6 +51,17 @@ impl Command {
         }
         Ok(DONE)
     }
+}
+
+/// An empty list says why it is one.
+fn list(context: &Context, all: &Deliveries) -> Result<()> {
+    context.output.show(&all.items, |items| table(items))?;
+    match &all.notice {
+        Some(why) => note(&printable(&format!("There are deliveries, and none is yours to see: {why}"))),
+        None if all.items.is_empty() => note("No delivery is declared."),
+        None => {}
+    }
+    Ok(())
 }
 
 fn place(it: &Delivery) -> String {

@@ -42,6 +42,7 @@ fn table(found: &[Exposure]) -> Table {
     let headings = [
         "WHO",
         "NAME",
+        "E-MAIL",
         "SECRET",
         "VERSION",
         "CURRENT",
@@ -57,6 +58,7 @@ fn table(found: &[Exposure]) -> Table {
         vec![
             it.principal.clone(),
             or(&it.display_name),
+            or(&it.email),
             it.secret.clone(),
             or(&it.version.map(|number| number.to_string())),
             if it.is_current { "yes" } else { "no" }.to_owned(),

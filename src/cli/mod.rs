@@ -25,6 +25,7 @@ mod login;
 mod logout;
 mod loopback;
 mod moves;
+mod names;
 mod output;
 mod person;
 mod plan;

@@ -141,6 +141,16 @@ impl Table {
         self.rows.push(cells.iter().map(|it| printable(it.as_ref())).collect());
     }
 
+    /// How wide its columns are.
+    #[must_use]
+    pub fn widths(&self) -> Vec<usize> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max().unwrap_or(0)
+        };
+        (0..columns).map(width).collect()
+    }
+
     /// The table with these rows.
     #[must_use]
     pub fn with<T: AsRef<str>>(mut self, rows: impl IntoIterator<Item = Vec<T>>) -> Self {
@@ -151,18 +161,21 @@ impl Table {
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let widths = self.widths();
         for row in &self.rows {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
-            writeln!(f, "{}", cells.join("  ").trim_end())?;
+            writeln!(f, "{}", in_columns(row, &widths))?;
         }
         Ok(())
     }
+}
+
+/// Cells in columns of these widths, or as wide as they are.
+#[must_use]
+pub fn in_columns(cells: &[String], widths: &[usize]) -> String {
+    let widths = widths.iter().copied().chain(std::iter::repeat(0));
+    let cells: Vec<String> =
+        cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+    cells.join("  ").trim_end().to_owned()
 }
 
 #[cfg(test)]

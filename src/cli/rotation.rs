@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Context, DONE, Table, audit::end_of, output::note, printable};
 use crate::{
-    base::{Problem, Result},
+    base::{Problem, ProblemKind, Result},
     client::{RotationPlace, RotationTask},
 };
 
@@ -90,7 +90,8 @@ impl Command {
         let client = context.client()?;
         let task = match self {
             Self::List(it) => {
-                let tasks = client.rotation(it.state.map(State::as_str), it.mine).await?;
+                let tasks = client.rotation(it.state.map(State::as_str), it.mine).await;
+                let tasks = tasks.map_err(|problem| if it.mine { problem } else { or_mine(problem) })?;
                 context.output.show(&tasks, |tasks| tasks_table(tasks))?;
                 return Ok(DONE);
             }
@@ -118,6 +119,16 @@ impl Command {
         context.output.tell(&task, text)?;
         Ok(DONE)
     }
+}
+
+/// Whoever may not see all tasks may see some.
+fn or_mine(problem: Problem) -> Problem {
+    if !problem.is(ProblemKind::Denied) {
+        return problem;
+    }
+    let hers = "Those about secrets of your own teams: `portctl rotation list --mine`.";
+    let remedy = problem.remedy.as_ref().map_or_else(|| hers.to_owned(), |it| format!("{hers}\n{it}"));
+    problem.remedy(remedy)
 }
 
 impl Why {

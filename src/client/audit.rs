@@ -17,6 +17,8 @@ use crate::{
     base::{ProblemKind, Result},
 };
 
+/// How many people the server names at once.
+const NAMES_AT_ONCE: usize = 100;
 /// How long an export may take in all.
 const ONE_EXPORT: Duration = Duration::from_hours(1);
 
@@ -31,6 +33,33 @@ pub struct AuditPage {
     /// Entries that were not searched because they lie in an archive.
     #[serde(default)]
     pub archived: Vec<ArchivedRange>,
+    /// Names that were asked for and that nothing in the log has.
+    #[serde(default)]
+    pub unknown: Vec<UnknownName>,
+}
+
+/// A name that nothing in the log has.
+#[derive(Clone, Debug, Deserialize)]
+pub struct UnknownName {
+    /// `action`, `application`, `secret` or `scope`.
+    pub what: String,
+    /// It.
+    pub name: String,
+    /// Names that are alike and are in the log, the nearest first.
+    #[serde(default)]
+    pub nearest: Vec<String>,
+}
+
+/// What a person is called now.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PersonName {
+    /// Her id.
+    pub id: String,
+    /// Her name.
+    pub display_name: String,
+    /// Her e-mail address; may be empty.
+    #[serde(default)]
+    pub email: String,
 }
 
 /// Entries that fit, and those that were not searched.
@@ -88,6 +117,24 @@ impl Client {
     pub async fn audit_entries(&self, query: &[(&str, &str)]) -> Result<AuditPage> {
         let url = self.server().audit(&["v1", "entries"], query);
         self.read(self.send(self.request_to(Method::GET, url)).await?).await
+    }
+
+    /// What these people are called; whoever is not known is left out.
+    ///
+    /// # Errors
+    /// `denied`.
+    pub async fn audit_names(&self, ids: &[String]) -> Result<Vec<PersonName>> {
+        #[derive(Deserialize)]
+        struct Names {
+            items: Vec<PersonName>,
+        }
+        let mut found = Vec::with_capacity(ids.len());
+        for some in ids.chunks(NAMES_AT_ONCE) {
+            let url = self.server().audit(&["v1", "names"], &[("ids", &some.join(","))]);
+            let names: Names = self.read(self.send(self.request_to(Method::GET, url)).await?).await?;
+            found.extend(names.items);
+        }
+        Ok(found)
     }
 
     /// All entries that fit, but for those that were archived.

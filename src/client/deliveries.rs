@@ -39,6 +39,16 @@ pub struct Delivery {
     pub paused_until: Option<String>,
 }
 
+/// Deliveries, by name.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Deliveries {
+    /// Those that the caller may see.
+    pub items: Vec<Delivery>,
+    /// Why none is listed although there are some.
+    #[serde(default)]
+    pub notice: Option<String>,
+}
+
 #[derive(Serialize)]
 struct Pause<'a> {
     r#for: &'a str,
@@ -50,8 +60,8 @@ impl Client {
     ///
     /// # Errors
     /// `unauthenticated`, `server-unavailable`.
-    pub async fn deliveries(&self) -> Result<Vec<Delivery>> {
-        self.list(&["deliveries"], &[]).await
+    pub async fn deliveries(&self) -> Result<Deliveries> {
+        self.get(&["deliveries"], &[]).await
     }
 
     /// Leaves the Secret alone for a while, such as `1h`.

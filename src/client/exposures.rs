@@ -15,6 +15,9 @@ pub struct Exposure {
     /// What a person is called.
     #[serde(default)]
     pub display_name: Option<String>,
+    /// A person's e-mail address.
+    #[serde(default)]
+    pub email: Option<String>,
     /// The secret, where it belongs.
     pub secret: String,
     /// Which version of it; nothing for a lease.

@@ -27,13 +27,13 @@ mod transport;
 mod workloads;
 
 pub use access::{Access, AccessLine};
-pub use audit::{AuditExport, AuditPage};
+pub use audit::{AuditExport, AuditPage, PersonName, UnknownName};
 pub use catalog::{Application, ApplicationEnvironment, Applied, Apply};
 pub use connections::{
     ConnectionChange, ConnectionChecked, ConnectionDetails, ConnectionGroup, ConnectionLine, ConnectionToken,
     NewConnection, Refused, Retired, Unlinked,
 };
-pub use deliveries::Delivery;
+pub use deliveries::{Deliveries, Delivery};
 pub use device::{Device, DeviceSignedIn};
 pub use events::Events;
 pub use exposures::{Exposure, Exposures, UnknownReaders};

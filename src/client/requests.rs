@@ -111,6 +111,14 @@ pub struct Asked {
     pub approvers: Vec<PersonLine>,
     /// The page where it is decided.
     pub link: String,
+    /// Whether a request was made: where not, this is one of before.
+    #[serde(default = "made")]
+    pub created: bool,
+}
+
+/// What a server means that does not say.
+const fn made() -> bool {
+    true
 }
 
 /// What is said to a request.

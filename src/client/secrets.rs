@@ -26,6 +26,9 @@ pub struct Secret {
     /// Who changed it.
     #[serde(default)]
     pub changed_by: Option<serde_json::Value>,
+    /// What that person is called.
+    #[serde(default)]
+    pub changed_by_name: Option<String>,
 }
 
 /// A version, without its value.

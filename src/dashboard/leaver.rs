@@ -9,10 +9,11 @@ use axum::{
     routing::get,
 };
 
-use super::{Shown, Visitor, names::Names, page, problem_page};
+use super::{Shown, Visitor, page, problem_page};
 use crate::api::{
     App,
     leavers::{LeaverView, show::leaver},
+    names::Names,
 };
 
 #[derive(Template)]

@@ -7,7 +7,6 @@ mod device;
 mod home;
 mod leaver;
 mod login;
-mod names;
 mod request;
 mod requests;
 mod rotation;

@@ -9,9 +9,10 @@ use axum::{
     routing::get,
 };
 
-use super::{Shown, Visitor, names::Names, page, problem_page};
+use super::{Shown, Visitor, page, problem_page};
 use crate::api::{
     App,
+    names::Names,
     rotation::{TaskView, show::task},
 };
 

@@ -56,7 +56,7 @@ impl Lines {
         let portctl = portctl();
         say(&format!("\nPort Control is open at {url}"));
         say(&format!(
-            "Sign in as dana, omar, ada or aya; the page asks once for this start's secret: {}",
+            "Sign in as dana, omar, ada or aya (lena has left); the page asks once for this start's secret: {}",
             house.secret().expose_text().unwrap_or_default()
         ));
         say("\nThe next five commands:");
@@ -66,7 +66,7 @@ impl Lines {
             format!("{portctl} secret list reports/sandbox"),
             format!("{portctl} run reports/sandbox -- printenv DATABASE_URL"),
             format!(
-                "{portctl} request create --action reveal reports/production --for 1h --no-wait --reason \"INC-124 try it\""
+                "{portctl} request create --action reveal billing/production --for 1h --no-wait --reason \"INC-124 try it\""
             ),
         ] {
             say(&format!("  {command}"));

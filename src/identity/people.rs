@@ -7,7 +7,7 @@ use crate::{
     audit::Work,
     base::{Problem, ProblemKind, Result, Timestamp, ids::PersonId},
     policy::{Action, Permit, PersonStatus},
-    store::{Query, sql},
+    store::{Arg, Query, sql},
 };
 
 /// How many people a list holds at most.
@@ -114,6 +114,23 @@ impl Identity {
         let address = PersonAddress::Id(id);
         let rows: Vec<PersonColumns> = self.database.fetch_all(by_address(&address)).await?;
         the_one(rows, &address)
+    }
+
+    /// The people of these ids, by id; whoever is not known is left out.
+    ///
+    /// # Errors
+    /// A problem of the database.
+    pub async fn people(&self, permit: &Permit, ids: &[PersonId]) -> Result<Vec<Person>> {
+        may_look(permit)?;
+        let places: Vec<String> = (1..=ids.len()).map(|n| format!("${n}")).collect();
+        let text = format!(
+            "SELECT id, status, status_cause, status_since, display_name, email, created_at FROM people \
+             WHERE id IN ({}) ORDER BY id",
+            places.join(", ")
+        );
+        let args = ids.iter().map(|id| Arg::from(*id)).collect();
+        let rows: Vec<PersonColumns> = self.database.fetch_all(Query::composed(text, args)).await?;
+        rows.into_iter().map(Person::try_from).collect()
     }
 
     /// People whose name or e-mail address holds `query`, after the one named `cursor`; a hundred at

@@ -72,6 +72,7 @@ fn denial(facts: &ConnectionFacts, action: Action, resource: Resource, reason: D
     };
     Denial {
         detail: format!("the connection '{name}' may not {action} {resource}: {why}"),
+        because: why.to_owned(),
         principal: Principal::Connection(name.clone()),
         action,
         resource,

@@ -7,15 +7,15 @@
 use std::time::Duration;
 
 use super::{
-    Action, Allowance, Denial, DenialReason, FactVersions, Facts, Permit, PersonFacts, PersonStatus,
-    Principal, Resource, ScopeStanding, ServiceFacts, TrustScope,
+    ADMINISTRATORS, Action, Allowance, Denial, DenialReason, FactVersions, Facts, Permit, PersonFacts,
+    PersonStatus, Principal, Resource, ScopeStanding, ServiceFacts, TrustScope,
     cedar::{
         Policies as CedarPolicies, Question, Verdict, action_entity, is_grantable, resource_entity, uid,
     },
     explain::{explain_reason, why_within},
     question::{
-        CONFIRMED_WITHIN, candidates, covers, grant_for, limit, membership_ends, person_entity, person_uid,
-        scoped_question,
+        CONFIRMED_WITHIN, candidates, covers, covers_its_team, grant_for, limit, membership_ends,
+        person_entity, person_uid, scoped_question,
     },
 };
 use crate::base::{Name, Problem, ProblemKind, Timestamp};
@@ -111,6 +111,7 @@ impl Policies {
             }),
             verdict => Err(Box::new(Denial {
                 detail: format!("our service '{}' may not {action} {resource}", facts.service),
+                because: "services do what their policies say".to_owned(),
                 principal,
                 action,
                 resource,
@@ -202,7 +203,7 @@ impl Policies {
 
     /// Asks every scope that could fit; the first yes, or the no that lacks least.
     fn ask_scopes(&self, facts: &PersonFacts, action: Action, resource: &Resource) -> Result<Yes, No> {
-        let mut least: Option<No> = None;
+        let (mut least, mut of_others): (Option<No>, Option<No>) = (None, None);
         for (scope, allowance) in candidates(facts, action) {
             let question = scoped_question(facts, action, resource, scope, Some(allowance), false);
             let no = match self.scopes.ask(&question) {
@@ -214,13 +215,13 @@ impl Policies {
                 return Err(no);
             }
             // Conditions are worth naming only where the scope would allow it otherwise.
-            if covers(allowance, action, resource, facts)
-                && least.as_ref().is_none_or(|l| no.steps() < l.steps())
-            {
-                least = Some(no);
+            if covers(allowance, action, resource, facts) {
+                nearer(&mut least, no);
+            } else if covers_its_team(allowance, resource) {
+                nearer(&mut of_others, no.of_other_teams());
             }
         }
-        match least {
+        match least.or(of_others) {
             Some(no) => Err(no),
             // No scope at hand says anything about the person's status; that still comes first.
             None => match facts.status {
@@ -320,9 +321,32 @@ impl No {
         matches!(self.reason, DenialReason::Suspended | DenialReason::Deactivated)
     }
 
-    /// How far away it is from a yes: not being a member is further than anything one can do oneself.
+    /// Of a scope that would allow it to the team whose it is: what else the scope wants helps nobody else.
+    fn of_other_teams(self) -> Self {
+        let reason = match self.reason {
+            DenialReason::NotAMember => DenialReason::NotAMember,
+            _ => DenialReason::NotCovered,
+        };
+        Self { reason, ..self }
+    }
+
+    /// How far away it is from a yes: not being a member is further than anything one can do oneself, and
+    /// `administrators` is further than every scope that files declare.
     pub(super) fn steps(&self) -> usize {
-        self.count + if self.reason == DenialReason::NotAMember { 100 } else { 0 }
+        let is_member = self.reason != DenialReason::NotAMember;
+        let is_built_in = self.scope.as_ref().is_some_and(|name| name.as_str() == ADMINISTRATORS);
+        match (is_member, is_built_in) {
+            (true, _) => self.count,
+            (false, false) => self.count + 100,
+            (false, true) => self.count + 200,
+        }
+    }
+}
+
+/// Keeps the no that lacks least; of two that lack as much, the first.
+fn nearer(least: &mut Option<No>, no: No) {
+    if least.as_ref().is_none_or(|it| no.steps() < it.steps()) {
+        *least = Some(no);
     }
 }
 
@@ -411,6 +435,7 @@ fn denial(facts: &PersonFacts, action: Action, resource: Resource, no: No, conta
         principal: Principal::Person(facts.person),
         action,
         detail: format!("you may not {action} {resource}: {because}"),
+        because,
         resource,
         reason: no.reason,
         scope: no.scope,

@@ -42,13 +42,17 @@ pub(super) fn explain_reason(
             format!("the groups we received for you are {}", facts.received_groups.join(", "))
         }
     };
-    let admin = || Some(format!("Ask {contact}; `portctl whoami` shows what you are in and why."));
+    // Where she reads what she is in and why, nobody has to send her there.
+    let admin = || {
+        let more = if ask.is_some() { "; `portctl whoami` shows what you are in and why" } else { "" };
+        Some(format!("Ask {contact}{more}."))
+    };
     let ask_them = || Some(format!("Ask {contact}."));
     let again = || Some("Sign in again: `portctl login`.".to_owned());
     match reason {
         DenialReason::Suspended => ("you are suspended".into(), ask_them()),
         DenialReason::Deactivated => ("you are deactivated".into(), ask_them()),
-        DenialReason::NotCovered => (format!("no trust scope allows it; {}", received()), admin()),
+        DenialReason::NotCovered => (format!("{}; {}", not_covered(facts, scope, ask), received()), admin()),
         DenialReason::NotAMember => {
             (format!("{scope_name} is for the groups {groups}; {}", received()), admin())
         }
@@ -87,6 +91,19 @@ pub(super) fn explain_reason(
             ("a policy could not be evaluated, and that is a no".into(), Some(format!("Tell {contact}.")))
         }
     }
+}
+
+/// That nothing allows it, or to another team alone.
+fn not_covered(facts: &PersonFacts, scope: Option<&TrustScope>, ask: Option<(Action, &Resource)>) -> String {
+    let at = ask.and_then(|(_, resource)| resource.environment());
+    let owner = at.and_then(|at| at.at.team.as_ref().or(at.owner.as_ref()));
+    let (Some(scope), Some(team)) = (scope, owner) else { return "no trust scope allows it".to_owned() };
+    let groups = facts.teams.iter().find(|(name, _)| name == team).map_or(&[][..], |(_, groups)| groups);
+    format!(
+        "trust scope '{}' allows it to the team '{team}', which is the groups {}",
+        scope.name,
+        names(groups)
+    )
 }
 
 pub(super) fn command_to_ask(scope: Option<&TrustScope>, ask: Option<(Action, &Resource)>) -> String {

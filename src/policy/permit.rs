@@ -244,11 +244,20 @@ pub struct Denial {
     /// What that scope wants of the sign-in.
     pub(super) need: Option<AuthenticationNeed>,
     pub(super) detail: String,
+    /// The part of the detail that is the reason.
+    pub(super) because: String,
     pub(super) remedy: Option<String>,
     pub(super) network: Option<IpAddr>,
 }
 
 impl Denial {
+    /// Why, in words that name neither the action nor what it was wanted for, and what helps.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let remedy = self.remedy.as_ref().map_or_else(String::new, |remedy| format!(". {remedy}"));
+        format!("{}{remedy}", self.because)
+    }
+
     /// Who was refused.
     #[must_use]
     pub fn principal(&self) -> &Principal {

@@ -43,13 +43,8 @@ pub(super) fn covers(
     resource: &Resource,
     facts: &PersonFacts,
 ) -> bool {
-    use super::scope::{Applications as Apps, ApplicationsWord as Word, Environments as Envs};
+    use super::scope::{Applications as Apps, ApplicationsWord as Word};
     let Some(at) = resource.environment() else { return allowance.actions.contains(&action) };
-    let in_environment = match &allowance.environments {
-        Some(Envs::Word(_)) => true,
-        Some(Envs::Named(names)) => names.contains(&at.at.environment),
-        None => false,
-    };
     let of_application = match &allowance.applications {
         Some(Apps::Word(Word::All)) => true,
         Some(Apps::Named(names)) => names.contains(&at.at.application),
@@ -60,7 +55,24 @@ pub(super) fn covers(
         }),
         None => false,
     };
-    in_environment && of_application
+    in_environment(allowance, &at.at) && of_application
+}
+
+/// Whether an allowance is about this resource for the team whose it is: only used as [`covers`] is.
+pub(super) fn covers_its_team(allowance: &Allowance, resource: &Resource) -> bool {
+    resource.environment().is_some_and(|at| {
+        let has_team = at.at.team.is_some() || at.owner.is_some();
+        allowance.covers(&at.at, has_team)
+    })
+}
+
+fn in_environment(allowance: &Allowance, at: &EnvironmentRef) -> bool {
+    use super::scope::Environments as Envs;
+    match &allowance.environments {
+        Some(Envs::Word(_)) => true,
+        Some(Envs::Named(names)) => names.contains(&at.environment),
+        None => false,
+    }
 }
 
 /// How old memberships may be for this scope and resource.

@@ -687,6 +687,57 @@ fn a_permit_ends_with_what_it_rests_on() {
 }
 
 /// A denial says what a sign-in would have to be like, as RFC 9470 names it.
+/// What is told to somebody of this group, where these scopes are declared, too.
+fn told(
+    group: &str,
+    more: &serde_json::Value,
+    action: Action,
+    resource: Resource,
+) -> (Option<String>, String) {
+    let facts = with(person(&[group]), |facts| {
+        let mut all = scopes();
+        all.extend(serde_json::from_value::<Vec<TrustScope>>(more.clone()).unwrap());
+        facts.scopes = Arc::new(all);
+    });
+    let denial = Policies::built_in().unwrap().decide(&facts, action, resource).unwrap_err();
+    (denial.scope().map(ToString::to_string), denial.in_words())
+}
+
+#[test]
+fn a_refusal_names_a_declared_scope_before_administrators() {
+    let people_admin = json!([{"name": "people-admin", "members": {"groups": ["hr"]}, "allows": [{"actions": ["manage-people"]}]}]);
+    let (scope, words) = told("engineering", &people_admin, Action::ManagePeople, Resource::People);
+    assert_eq!(scope.as_deref(), Some("people-admin"), "{words}");
+    assert!(words.contains("'hr'") && words.contains("idp/engineering"), "{words}");
+    let (scope, _) = told("engineering", &json!([]), Action::ManagePeople, Resource::People);
+    assert_eq!(scope.as_deref(), Some("administrators"), "where no other would allow it");
+}
+
+#[test]
+fn what_is_another_teams_says_whose_scope_would_allow_it() {
+    let (scope, words) = told("audit", &json!([]), Action::Reveal, secret("reports/sandbox"));
+    assert_eq!(scope.as_deref(), Some("developer"), "{words}");
+    assert!(words.contains("is for the groups 'engineering'"), "{words}");
+    // In the scope's groups, and not in the team: being granted it would not help.
+    let others = json!([{"name": "asked-for", "members": {"groups": ["audit"]},
+        "by-request": {"approvers": ["leads"], "longest": "1h"},
+        "allows": [{"actions": ["destroy"], "applications": "own-teams", "environments": ["sandbox"]}]}]);
+    let without_operations = with(person(&["audit"]), |facts| {
+        let mut all = scopes();
+        all.retain(|scope| scope.name != name("operations"));
+        all.extend(serde_json::from_value::<Vec<TrustScope>>(others).unwrap());
+        facts.scopes = Arc::new(all);
+    });
+    let policies = Policies::built_in().unwrap();
+    let no = policies.decide(&without_operations, Action::Destroy, secret("reports/sandbox")).unwrap_err();
+    assert_eq!(*no.reason(), DenialReason::NotCovered);
+    let words = no.in_words();
+    assert!(
+        words.contains("'asked-for' allows it to the team 'supa-team', which is the groups 'engineering'"),
+        "{words}"
+    );
+}
+
 #[test]
 fn a_denial_for_the_sign_in_says_what_would_do() {
     let policies = Policies::built_in().unwrap();

@@ -116,6 +116,7 @@ impl Policies {
             principal: Principal::Workload(facts.workload.clone()),
             action,
             detail: format!("workload/{} may not {action} {resource}: {because}", facts.workload),
+            because,
             resource,
             reason: no.reason,
             scope: no.scope,

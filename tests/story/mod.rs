@@ -2,6 +2,7 @@
 //! with `portctl` and pages, and as `dev` plays it.
 
 mod chapters;
+mod newcomers;
 pub mod people;
 mod world;
 
@@ -17,18 +18,17 @@ use port_control::{
 use crate::{peers::Peers, support::block_on};
 pub use world::{Combination, House};
 
-/// Two trials a combination whose servers are there.
+/// Two trials a combination whose servers are there, and the README's parts on each database.
 pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
     let possible = Combination::all().filter(|it| it.is_possible(peers));
-    possible
-        .flat_map(|it| {
-            let (one, two) = (Arc::clone(peers), Arc::clone(peers));
-            [
-                Trial::test(format!("story::{}", it.name()), move || block_on(by_portctl(one, it))),
-                Trial::test(format!("story::dev::{}", it.name()), move || block_on(as_dev_plays_it(two, it))),
-            ]
-        })
-        .collect()
+    let played = possible.flat_map(|it| {
+        let (one, two) = (Arc::clone(peers), Arc::clone(peers));
+        [
+            Trial::test(format!("story::{}", it.name()), move || block_on(by_portctl(one, it))),
+            Trial::test(format!("story::dev::{}", it.name()), move || block_on(as_dev_plays_it(two, it))),
+        ]
+    });
+    played.chain(newcomers::trials(peers)).collect()
 }
 
 async fn by_portctl(peers: Arc<Peers>, combination: Combination) -> Result<()> {

@@ -39,7 +39,12 @@ impl Person {
 
     /// `portctl login`, in a browser that is signed in.
     pub async fn log_in(&mut self) -> Result<()> {
-        let mut child = self.portctl.spawn(&["login", "--no-browser"])?;
+        self.log_in_by(&["login"]).await
+    }
+
+    /// The same by these words.
+    pub async fn log_in_by(&mut self, words: &[&str]) -> Result<()> {
+        let mut child = self.portctl.spawn(&[words, &["--no-browser"]].concat())?;
         let mut said = BufReader::new(child.stderr.take().context("no standard error")?);
         let mut line = String::new();
         said.read_line(&mut line)?;

@@ -185,7 +185,7 @@ impl House {
 
     /// How a delivery stands, as Dana sees it.
     pub async fn delivery(&self, name: &str) -> Result<Delivery> {
-        let all = self.dana.deliveries().await?;
+        let all = self.dana.deliveries().await?.items;
         all.into_iter().find(|it| it.name == name).with_context(|| format!("Dana sees no delivery '{name}'"))
     }
 

@@ -57,6 +57,7 @@ async fn told_to_whom(given: Given) -> Result<()> {
     let danas = [line("dana", "entered", 1, false), line("dana", "entered", 2, true)];
     let own = asked(&house, &lena, &[]).await?.done()?;
     ensure!(lines(&own)? == hers, "{own}");
+    ensure!(own["items"][0]["email"] == "lena@example.com", "{own}");
     let first = &own["items"][1];
     ensure!(first["first_entry"].as_i64() < first["last_entry"].as_i64(), "seen twice: {first}");
     ensure!(first["scope"] == "developer" && first["secret"] == SECRET, "{first}");

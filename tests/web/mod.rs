@@ -16,6 +16,7 @@ mod rotation;
 mod routes;
 mod shell;
 mod sign_in;
+mod told;
 mod workloads;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub fn trials(peers: &Arc<Peers>) -> Vec<Trial> {
         rotation::trials(peers),
         shell::trials(peers),
         sign_in::trials(peers),
+        told::trials(peers),
         workloads::trials(peers),
     ]
     .into_iter()

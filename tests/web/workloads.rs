@@ -62,6 +62,7 @@ allows:
 pub async fn declare(house: &House, text: &str) -> Result<()> {
     let ada = house.example("ada").await?;
     let mut files = super::house::example()?;
+    files.retain(|file| file["file"] != "workloads.yaml");
     files.push(json!({ "file": "workloads.yaml", "text": text }));
     let body = json!({ "documents": files, "allow_delete": true });
     house.post(&ada, "/api/v1/apply", &body).await?.done().map(drop)

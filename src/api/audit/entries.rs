@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Which, reader};
 use crate::{
     api::{App, Auth, Json},
-    audit::{archive::ArchivedRange, read::Entry},
+    audit::{archive::ArchivedRange, read::Entry, unknown::UnknownName},
     base::Problem,
     policy::{Action, Resource},
 };
@@ -30,6 +30,25 @@ pub struct Entries {
     /// searched. `/audit/v1/export` and `/audit/v1/bundle` read them, too.
     #[schema(value_type = Vec<Object>)]
     archived: Vec<ArchivedRange>,
+    /// Names that were asked for and that nothing in the log has, looked for where no entry was found.
+    unknown: Vec<UnknownView>,
+}
+
+/// A name that nothing in the log has.
+#[derive(Serialize, ToSchema)]
+pub struct UnknownView {
+    /// `action`, `application`, `secret` or `scope`.
+    what: String,
+    /// The name that was asked for.
+    name: String,
+    /// Names that are alike and are in the log, the nearest first.
+    nearest: Vec<String>,
+}
+
+impl From<UnknownName> for UnknownView {
+    fn from(it: UnknownName) -> Self {
+        Self { what: it.what.to_owned(), name: it.name, nearest: it.nearest }
+    }
 }
 
 /// What the log says, the newest first. That you asked is itself recorded.
@@ -53,16 +72,20 @@ async fn entries(
     let Query(which) = which.map_err(|e| Problem::invalid(e.body_text()))?;
     let reader = reader(&app);
     let limit = which.limit.unwrap_or(PAGE);
-    let page = app
+    let (page, unknown) = app
         .gate
         .act(&caller, Action::ReadLog, Resource::Log, |permit| async {
             // Only who may read the log learns whose an address is.
             let filter = which.filter(&app, &permit).await?;
-            reader.entries(permit, &filter, which.cursor, limit).await
+            let page = reader.entries(permit, &filter, which.cursor, limit).await?;
+            let is_all = page.items.is_empty() && page.next.is_none() && which.cursor.is_none();
+            let unknown = if is_all { reader.unknown(&filter).await? } else { Vec::new() };
+            Ok((page, unknown))
         })
         .await?;
     let next = page.next.map(|index| index.to_string());
-    Ok(Json(Entries { items: page.items, next, archived: page.archived }))
+    let unknown = unknown.into_iter().map(UnknownView::from).collect();
+    Ok(Json(Entries { items: page.items, next, archived: page.archived, unknown }))
 }
 
 /// This endpoint.

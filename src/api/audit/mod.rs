@@ -8,6 +8,7 @@ mod export;
 mod follow;
 mod forget;
 mod holds;
+mod names;
 mod proofs;
 mod tiles;
 mod vkeys;
@@ -163,6 +164,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(forget::route())
         .merge(holds::route())
         .merge(follow::route())
+        .merge(names::route())
         .merge(proofs::route())
         .merge(tiles::route())
         .merge(vkeys::route())

@@ -21,6 +21,8 @@ pub struct Deliveries {
     items: Vec<DeliveryView>,
     /// Always null: all are listed.
     next: Option<String>,
+    /// Why none is listed although there are some: which trust scope would show them.
+    notice: Option<String>,
 }
 
 /// How a delivery stands.
@@ -87,8 +89,13 @@ async fn list(State(app): State<Arc<App>>, AnyAuth(caller): AnyAuth) -> Result<J
     let declared = app.catalog.snapshot().await?;
     let rows = app.broker.states().await?;
     let environment = |row: &DeliveryRow| declared.environment(&row.delivery.at()).map(Resource::Environment);
+    let first = rows.first().map(environment).transpose()?;
     let rows = app.gate.allowed(&caller, Action::SeeDelivery, rows, environment).await?;
-    Ok(Json(Deliveries { items: rows.into_iter().map(DeliveryView::from).collect(), next: None }))
+    let notice = match first.filter(|_| rows.is_empty()) {
+        Some(first) => app.gate.why_not(&caller, Action::SeeDelivery, first).await?,
+        None => None,
+    };
+    Ok(Json(Deliveries { items: rows.into_iter().map(DeliveryView::from).collect(), next: None, notice }))
 }
 
 /// This endpoint.

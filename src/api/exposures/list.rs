@@ -12,7 +12,7 @@ use crate::{
     api::{App, Auth, Json},
     base::{Problem, Result, SecretRef, ids::PersonId},
     broker::UnknownReaders,
-    identity::{Caller, PersonAddress},
+    identity::{Caller, Person, PersonAddress},
     policy::{Action, Permit, Resource},
     secrets::{Exposures, Whose},
 };
@@ -127,14 +127,14 @@ async fn of_secret(app: &App, caller: &Caller, text: &str) -> Result<(Permit, Wh
 }
 
 async fn shown(app: &App, found: Exposures, unknown: Vec<UnknownReaders>) -> Result<Listed> {
-    let mut names: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut people: BTreeMap<String, Option<Person>> = BTreeMap::new();
     let mut items = Vec::with_capacity(found.items.len());
     for it in found.items {
-        if !names.contains_key(&it.principal) {
-            names.insert(it.principal.clone(), display_name(app, &it.principal).await?);
+        if !people.contains_key(&it.principal) {
+            people.insert(it.principal.clone(), person(app, &it.principal).await?);
         }
-        let name = names.get(&it.principal).cloned().flatten();
-        items.push(ExposureView::of(it, name));
+        let person = people.get(&it.principal).and_then(Option::as_ref).cloned();
+        items.push(ExposureView::of(it, person.as_ref()));
     }
     let unknown = unknown
         .into_iter()
@@ -143,9 +143,9 @@ async fn shown(app: &App, found: Exposures, unknown: Vec<UnknownReaders>) -> Res
     Ok(Listed { items, unknown, next: found.next })
 }
 
-async fn display_name(app: &App, principal: &str) -> Result<Option<String>> {
+async fn person(app: &App, principal: &str) -> Result<Option<Person>> {
     let Ok(person) = principal.parse::<PersonId>() else { return Ok(None) };
-    Ok(Some(app.identity.person(person).await?.display_name))
+    Ok(Some(app.identity.person(person).await?))
 }
 
 /// This endpoint.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{api::App, secrets::Exposure};
+use crate::{api::App, identity::Person, secrets::Exposure};
 
 /// Somebody came to know a value.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -19,6 +19,8 @@ pub struct ExposureView {
     pub principal: String,
     /// What a person is called; for display only.
     pub display_name: Option<String>,
+    /// A person's e-mail address, where somebody who may has asserted one; for display only.
+    pub email: Option<String>,
     /// The secret, or the role of an engine, where it belongs: `APPLICATION/ENVIRONMENT[@TEAM]/NAME`.
     pub secret: String,
     /// Which version of it; nothing for a lease.
@@ -42,11 +44,12 @@ pub struct ExposureView {
 }
 
 impl ExposureView {
-    fn of(exposure: Exposure, display_name: Option<String>) -> Self {
+    fn of(exposure: Exposure, person: Option<&Person>) -> Self {
         Self {
             id: exposure.id,
             principal: exposure.principal,
-            display_name,
+            display_name: person.map(|it| it.display_name.clone()),
+            email: person.map(|it| it.email.clone()).filter(|it| !it.is_empty()),
             secret: exposure.secret,
             version: exposure.version,
             is_current: exposure.is_current,

@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     api::{App, Auth, Json},
     base::Problem,
-    policy::{Action, Resource},
+    policy::{Action, PersonStatus, Resource},
     revocation::Preview,
 };
 
@@ -66,7 +66,11 @@ impl PreviewView {
             requests: preview.requests,
             grants: preview.grants,
             leases: preview.leases,
-            powers: preview.powers.iter().map(power).collect(),
+            // Nobody who has left decides anything.
+            powers: match person.status {
+                PersonStatus::Deactivated => Vec::new(),
+                _ => preview.powers.iter().map(power).collect(),
+            },
             secrets: preview.secrets.iter().map(ToString::to_string).collect(),
         }
     }

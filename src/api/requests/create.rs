@@ -56,6 +56,8 @@ pub struct Answer {
     pub approvers: Vec<PersonView>,
     /// The page where it is decided.
     pub link: String,
+    /// Whether a request was made: where not, nothing of what was sent was recorded.
+    pub created: bool,
 }
 
 impl Answer {
@@ -65,6 +67,7 @@ impl Answer {
             grant: asked.grant.as_ref().map(GrantView::from),
             approvers: asked.approvers.iter().map(PersonView::from).collect(),
             link: asked.link.clone(),
+            created: asked.created,
         })
     }
 }

@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::EnvironmentPath;
 use crate::{
-    api::{AnyAuth, App, Json},
+    api::{AnyAuth, App, Json, names::Names},
     base::Problem,
     policy::Action,
     secrets::Listed,
@@ -39,18 +39,21 @@ pub struct SecretView {
     changed_at: Option<String>,
     /// Who made the newest version, as the log names whoever it was.
     changed_by: Option<String>,
+    /// What a person who made it is called; for display only.
+    changed_by_name: Option<String>,
     /// The application that shares it with this one.
     shared_by: Option<String>,
 }
 
-impl From<Listed> for SecretView {
-    fn from(it: Listed) -> Self {
+impl SecretView {
+    fn of(it: Listed, names: &Names) -> Self {
         Self {
             id: it.id,
             name: it.name,
             version: it.version,
             versions: it.versions,
             changed_at: it.changed_at.map(|at| at.to_string()),
+            changed_by_name: it.changed_by.as_deref().and_then(|by| names.name(by)),
             changed_by: it.changed_by,
             shared_by: it.shared_by.map(|it| it.to_string()),
         }
@@ -75,7 +78,10 @@ async fn list(
     Path(path): Path<EnvironmentPath>,
 ) -> Result<Json<Secrets>, Problem> {
     let permit = app.gate.authorize(&caller, Action::List, path.resource(&app).await?).await?;
-    let items = app.secrets.list(permit).await?.into_iter().map(SecretView::from).collect();
+    let listed = app.secrets.list(permit).await?;
+    let by: Vec<String> = listed.iter().filter_map(|it| it.changed_by.clone()).collect();
+    let names = Names::of(&app, &by).await?;
+    let items = listed.into_iter().map(|it| SecretView::of(it, &names)).collect();
     Ok(Json(Secrets { items, next: None }))
 }
 

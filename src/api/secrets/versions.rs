@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::SecretPath;
 use crate::{
-    api::{AnyAuth, App, Json},
+    api::{AnyAuth, App, Json, names::Names},
     base::{Problem, Timestamp},
     policy::Action,
     secrets::VersionLine,
@@ -39,16 +39,19 @@ pub struct VersionView {
     created_at: String,
     /// Who made it, as the log names whoever it was.
     created_by: String,
+    /// What a person who made it is called; for display only.
+    created_by_name: Option<String>,
 }
 
-impl From<VersionLine> for VersionView {
-    fn from(it: VersionLine) -> Self {
+impl VersionView {
+    fn of(it: VersionLine, names: &Names) -> Self {
         Self {
             version: it.number,
             id: it.id,
             state: it.state,
             origin: it.origin,
             created_at: Timestamp::from_millis(it.created_at).to_string(),
+            created_by_name: names.name(&it.created_by),
             created_by: it.created_by,
         }
     }
@@ -72,7 +75,10 @@ async fn versions(
     Path(path): Path<SecretPath>,
 ) -> Result<Json<Versions>, Problem> {
     let permit = app.gate.authorize(&caller, Action::List, path.resource(&app).await?).await?;
-    let items = app.secrets.versions(permit).await?.into_iter().map(VersionView::from).collect();
+    let made = app.secrets.versions(permit).await?;
+    let by: Vec<String> = made.iter().map(|it| it.created_by.clone()).collect();
+    let names = Names::of(&app, &by).await?;
+    let items = made.into_iter().map(|it| VersionView::of(it, &names)).collect();
     Ok(Json(Versions { items, next: None }))
 }
 

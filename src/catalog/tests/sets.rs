@@ -73,8 +73,8 @@ environments: [{name: e, copies: [t]}]
     let shares = snapshot.shares_into(&name("b"), &name("e"));
     assert_eq!(shares.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a/e/KEY"]);
     assert!(snapshot.shares_into(&name("a"), &name("e")).is_empty());
-    assert_eq!(snapshot.external_location(&"a/e/OLD".parse().unwrap()).unwrap().path, "x/y");
-    assert!(snapshot.external_location(&"a/e@t/OLD".parse().unwrap()).is_none());
+    assert_eq!(snapshot.external_secret(&"a/e/OLD".parse().unwrap()).unwrap().at.path, "x/y");
+    assert!(snapshot.external_secret(&"a/e@t/OLD".parse().unwrap()).is_none());
     let all: Vec<String> = snapshot.environment_list().map(|it| it.to_string()).collect();
     assert_eq!(all, ["a/e", "b/e@t"]);
 }

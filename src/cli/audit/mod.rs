@@ -17,6 +17,7 @@ use super::{Context, output::note};
 use crate::{
     audit::archive::ArchivedRange,
     base::{Problem, Result, Timestamp},
+    client::UnknownName,
 };
 
 /// A day, in milliseconds.
@@ -134,6 +135,19 @@ fn say_archived(archived: &[ArchivedRange]) {
             to - 1
         ));
     }
+}
+
+/// Refuses what asks for a name that nothing in the log has: an empty answer would look like a clean one.
+fn refuse_unknown(unknown: &[UnknownName]) -> Result<()> {
+    let Some(first) = unknown.first() else { return Ok(()) };
+    let told: Vec<String> = unknown.iter().map(|it| format!("{} '{}'", it.what, it.name)).collect();
+    let problem = Problem::not_found(format!("nothing in the log has the {}", told.join(" or the ")));
+    let nearest: Vec<&str> = unknown.iter().flat_map(|it| &it.nearest).map(String::as_str).collect();
+    Err(if nearest.is_empty() {
+        problem.remedy(format!("`portctl audit log` shows each {} that it has.", first.what))
+    } else {
+        problem.remedy(format!("What is most like it: {}.", nearest.join(", ")))
+    })
 }
 
 /// Borrowed, as the client takes it.

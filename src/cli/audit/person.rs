@@ -11,6 +11,7 @@ use crate::{
     base::{Result, Timestamp, ids::SessionId},
     cli::{
         Context, DONE,
+        names::Names,
         output::{note, printable},
     },
 };
@@ -86,7 +87,10 @@ impl Command {
             entries.extend(found.items.into_iter().map(|entry| (entry.index, entry)));
         }
         let life = Life::of(&her, entries.into_values().collect());
-        context.output.tell(&life, Life::to_text)?;
+        let mut names = Names::default();
+        let others = life.entries.iter().flat_map(|it| [&it.actor, &it.subject]).flatten();
+        names.learn(&client, others.map(String::as_str).chain([her.as_str()])).await?;
+        context.output.tell(&life, |life| life.to_text(&her, &names))?;
         archived.sort_by_key(|range| range.from);
         archived.dedup();
         say_archived(&archived);
@@ -157,13 +161,19 @@ impl Life {
         }
     }
 
-    fn to_text(&self) -> String {
-        let mut text = String::new();
+    fn to_text(&self, her: &str, names: &Names) -> String {
+        let mut text = printable(&names.beside(her)) + "\n";
         for entry in &self.entries {
-            let what = entry.at.as_ref().or(entry.resource.as_ref()).map_or("", String::as_str);
+            let what = entry.at.as_ref().or(entry.resource.as_ref()).filter(|it| it.as_str() != her);
+            let what = what.map_or("", String::as_str);
             let reason = entry.reason.as_deref().unwrap_or("");
             let no = if entry.decision == "deny" { "  denied" } else { "" };
-            let line = format!("{}  {}{no}  {what}  {reason}", entry.time, entry.action);
+            let other = |it: &Option<String>, word: &str| {
+                let other = it.as_deref().filter(|it| *it != her);
+                other.map_or_else(String::new, |it| format!("  {word} {}", names.beside(it)))
+            };
+            let (by, about) = (other(&entry.actor, "by"), other(&entry.subject, "about"));
+            let line = format!("{}  {}{no}{by}{about}  {what}  {reason}", entry.time, entry.action);
             text.push_str(printable(&line).trim_end());
             text.push('\n');
         }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::{FilterArgs, borrowed, say_archived};
+use super::{FilterArgs, borrowed, refuse_unknown, say_archived};
 use crate::{
     audit::read::Entry,
     base::{Problem, Result, SecretRef, Timestamp},
-    cli::{Context, DONE, Table, output::note},
+    cli::{Context, DONE, Table, names::Names, output::note},
+    client::{Client, UnknownName},
 };
 
 /// Who came to know the values of a secret, and how, by what the log says.
@@ -57,11 +58,20 @@ impl Command {
         let since: Option<Timestamp> =
             self.since.as_deref().map(|text| text.parse().map_err(Problem::invalid)).transpose()?;
         // From the beginning, whatever is asked: which version is the newest has to be known.
-        let found = context.client()?.audit_all(&borrowed(&filter.query()?)).await?;
+        let client = context.client()?;
+        let found = client.audit_all(&borrowed(&filter.query()?)).await?;
         let target = self.secret.to_string();
         let about: Vec<&Entry> = found.items.iter().filter(|entry| is_about(entry, &target)).collect();
         let knowers = knowers(&about, since);
-        context.output.show(&knowers, |knowers| table(knowers))?;
+        if about.is_empty() {
+            refuse_unknown(&self.never_named(&client).await?)?;
+        }
+        let mut names = Names::default();
+        names.learn(&client, knowers.iter().map(|it| it.who.as_str())).await?;
+        context.output.show(&knowers, |knowers| table(knowers, &names))?;
+        if knowers.is_empty() && !context.output.is_json() {
+            note("Nobody came to know a value of it in that time.");
+        }
         say_archived(&found.archived);
         if about.iter().any(|entry| entry.kind != "act" && entry.kind != "denial") {
             note("Its values live in Vault: whoever reads them there directly is outside of this log.");
@@ -70,6 +80,23 @@ impl Command {
             note(&format!("Of some entries, such as {}, parts were forgotten.", forgotten.index));
         }
         Ok(DONE)
+    }
+}
+
+impl Command {
+    /// What of its name nothing in the log has.
+    async fn never_named(&self, client: &Client) -> Result<Vec<UnknownName>> {
+        let at = &self.secret.environment;
+        let team = at.team.as_ref().map_or_else(String::new, |team| format!("@{team}"));
+        let filter = FilterArgs {
+            application: Some(at.application.to_string()),
+            environment: Some(format!("{}{team}", at.environment)),
+            secret: Some(self.secret.name.to_string()),
+            ..FilterArgs::default()
+        };
+        let mut query = filter.query()?;
+        query.push(("limit", "1".to_owned()));
+        Ok(client.audit_entries(&borrowed(&query)).await?.unknown)
     }
 }
 
@@ -138,11 +165,11 @@ fn told(entry: &Entry, entering: &BTreeMap<String, bool>) -> Option<(String, &'s
     }
 }
 
-fn table(knowers: &[Knower]) -> Table {
+fn table(knowers: &[Knower], names: &Names) -> Table {
     let headings = ["WHO", "HOW", "VERSION", "NEWEST", "FIRST", "LAST", "TIMES", "SCOPE"];
     Table::new(&headings).with(knowers.iter().map(|it| {
         vec![
-            it.who.clone(),
+            names.beside(&it.who),
             it.how.to_owned(),
             it.version.to_string(),
             if it.is_newest { "yes" } else { "no" }.to_owned(),

@@ -15,6 +15,9 @@ pub(super) async fn run(context: &Context, person: &str) -> Result<u8> {
 }
 
 fn text(it: &LeaverPreview) -> String {
+    if it.status == "deactivated" {
+        return format!("{} has left already; what is left: portctl leaver show {0}\n", it.person);
+    }
     let mut out = String::new();
     let _ = writeln!(out, "{} is {}; if she left now, this would end:", it.person, printable(&it.status));
     let _ = writeln!(

@@ -54,6 +54,9 @@ impl Command {
                 reason: &self.reason,
             })
             .await?;
+        if !asked.created {
+            note(&printable(&there_already(&asked)));
+        }
         if asked.grant.is_none() && asked.request.is_pending() {
             tell_approvers(&asked);
             if !self.no_wait {
@@ -63,6 +66,23 @@ impl Command {
         }
         context.output.tell(&asked, text)?;
         outcome(&asked.request, asked.grant.is_some())
+    }
+}
+
+/// What was asked for before is the answer, and keeps the reason that it was asked for with.
+fn there_already(asked: &Asked) -> String {
+    let request = &asked.request;
+    let before = format!("{} of {}, for the reason \"{}\"", request.id, request.created_at, request.reason);
+    match &asked.grant {
+        Some(grant) => format!(
+            "You have it already, until {}, by {before}. Nothing new was asked for, and your reason is not recorded.",
+            grant.ends_at
+        ),
+        None => format!(
+            "You have asked for it already: {before}. That one waits; your reason is not recorded. To ask anew, take it \
+             back: portctl request cancel {}",
+            request.id
+        ),
     }
 }
 

@@ -22,6 +22,7 @@ impl Command {
         context.output.show(&secrets, |secrets| {
             Table::new(&["NAME", "VERSION", "VERSIONS", "CHANGED", "BY"]).with(secrets.iter().map(|it| {
                 let by = it.changed_by.as_ref().map_or_else(|| "-".to_owned(), super::versions::plain);
+                let by = it.changed_by_name.clone().unwrap_or(by);
                 let changed = it.changed_at.clone().unwrap_or_else(|| "-".to_owned());
                 vec![it.name.clone(), number(it.version), number(it.versions), changed, by]
             }))

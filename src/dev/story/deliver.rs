@@ -58,6 +58,7 @@ impl Story<'_> {
 
 /// The delivery of the example.
 pub(super) async fn delivery(member: &Member) -> Result<Delivery> {
-    let found = member.client.deliveries().await?.into_iter().find(|it| it.name == "reports-production");
+    let found =
+        member.client.deliveries().await?.items.into_iter().find(|it| it.name == "reports-production");
     found.ok_or_else(|| crate::base::Problem::not_found("the delivery 'reports-production' is not listed"))
 }

@@ -66,6 +66,24 @@ async fn approved_on_a_page(house: &House, cast: &mut Cast) -> Result<()> {
     ensure!(dana.does(&format!("secret get {URL}"))? == "postgres://production/one", "she reveals it");
     let again = request(dana, "1h")?;
     ensure!(again["grant"].is_object(), "a live grant is used rather than asked for again: {again}");
+    let words = [
+        "request",
+        "create",
+        "--action",
+        "reveal",
+        "reports/production",
+        "--for",
+        "1h",
+        "--reason",
+        "another",
+    ];
+    let again = dana.portctl.run(&words)?;
+    let said = again.err.contains("You have it already") && again.err.contains("INC-123 reports are slow");
+    ensure!(
+        again.code == 0 && said && again.err.contains(&id),
+        "what was asked before is told: {}",
+        again.err
+    );
     ensure!(dana.does("grant list")?.contains("production-access"), "it is listed");
     Ok(())
 }
@@ -85,6 +103,10 @@ fn denied_and_cancelled(cast: &Cast) -> Result<()> {
     cast.lena.portctl.run(&["request", "deny", &denied, "--reason", "not today"])?.done()?;
     cast.omar.fails(&format!("secret get {URL}"), 4, "request create")?;
     let cancelled = id(&request(&cast.omar, "1h")?)?;
+    let words = ["request", "create", "--action", "reveal", "reports/production", "--for", "1h", "--no-wait"];
+    let again = cast.omar.portctl.run(&[&words[..], &["--reason", "another"]].concat())?;
+    let said = again.err.contains("You have asked for it already") && again.err.contains(&cancelled);
+    ensure!(again.code == 0 && said, "that it waits already is told: {}", again.err);
     cast.omar.does(&format!("request cancel {cancelled}"))?;
     cast.lena.fails(&format!("request approve {cancelled}"), 1, "cancelled")
 }

@@ -45,12 +45,17 @@ fn versions(dana: &Person) -> Result<()> {
     dana.does(&format!("secret rollback {URL} --to 1"))?;
     ensure!(dana.does(&format!("secret get {URL}"))? == "postgres://sandbox/one", "it is current again");
     let versions = dana.reads(&format!("secret versions {URL}"))?;
+    ensure!(versions[0]["created_by_name"] == "Dana", "who made it has a name: {versions}");
     ensure!(versions.as_array().map(Vec::len) == Some(3), "a roll-back is a version: {versions}");
     let listed = dana.does("secret list reports/sandbox")?;
     for name in ["DATABASE_URL", "FROM_FILE", "API_KEY", "MODE", "SESSION_KEY"] {
         ensure!(listed.contains(name), "{name} is listed: {listed}");
     }
     ensure!(!listed.contains("postgres://"), "no value is listed");
+    ensure!(
+        listed.lines().skip(1).all(|line| line.ends_with("Dana")),
+        "who changed them has a name: {listed}"
+    );
     Ok(())
 }
 

@@ -28,8 +28,16 @@ fn what_dana_knows(cast: &Cast) -> Result<()> {
         ensure!(it["is_current"] == true && it["last_entry"].is_i64(), "{it}");
     }
     let who = cast.dana.does(&format!("exposure secret {}", ask::URL))?;
-    ensure!(who.contains("Dana") && who.contains("revealed") && !who.contains("Lena"), "{who}");
+    ensure!(
+        who.contains("Dana  dana@example.com") && who.contains("revealed") && !who.contains("Lena"),
+        "{who}"
+    );
     cast.dana.fails("exposure person lena@example.com", 1, "see-people")?;
+    cast.dana.fails("rotation list", 1, "portctl rotation list --mine")?;
+    cast.dana.does("rotation list --mine")?;
+    let hidden = cast.aya.says("delivery list")?;
+    let why = hidden.err.contains("none is yours to see") && hidden.err.contains("'people-admin'");
+    ensure!(hidden.code == 0 && why, "an empty list says why: {}", hidden.err);
     let of_dana = cast.aya.does("exposure person dana@example.com")?;
     ensure!(of_dana.contains(ask::URL), "an auditor sees what she knows: {of_dana}");
     Ok(())

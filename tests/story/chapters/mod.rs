@@ -1,6 +1,6 @@
 //! The story, chapter by chapter, each as its people see it: `portctl`, pages, the cluster, the log.
 
-mod ask;
+pub mod ask;
 mod begin;
 mod data;
 mod declare;
@@ -18,7 +18,7 @@ use super::{people::Person, world::House};
 use crate::log::check::CheckLog;
 
 /// Everybody who takes part.
-struct Cast {
+pub struct Cast {
     ada: Person,
     dana: Person,
     omar: Person,

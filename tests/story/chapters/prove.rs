@@ -80,6 +80,15 @@ fn questions(cast: &Cast) -> Result<()> {
     let ways = knowers.as_array().context("a list")?;
     ensure!(ways.iter().any(|it| it["how"] == "entered"), "who entered a value: {knowers}");
     ensure!(ways.iter().any(|it| it["how"] == "revealed"), "to whom one was shown: {knowers}");
+    let knowers = aya.does("audit who-read reports/sandbox/DATABASE_URL")?;
+    ensure!(knowers.contains("dana@example.com (per_"), "they have names: {knowers}");
+    aya.fails("audit who-read reports/sandbox/DATABASE_URI", 1, "reports/sandbox/DATABASE_URL")?;
+    aya.fails("audit log --action secret.reveald", 1, "secret.revealed")?;
+    let whole = aya.does("audit person lena@example.com")?;
+    ensure!(whole.starts_with("lena@example.com (per_"), "she has a name: {whole}");
+    ensure!(whole.contains("person.deactivated  by ada@example.com (per_"), "and others have: {whole}");
+    let log = aya.does("audit log --action person.deactivated")?;
+    ensure!(log.contains("ada@example.com (per_") && log.contains("lena@example.com (per_"), "{log}");
     let lena = aya.reads("audit person lena@example.com")?;
     let ended = lena["held"].as_array().context("a list")?;
     ensure!(

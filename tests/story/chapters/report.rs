@@ -36,7 +36,9 @@ const FILES: &[&str] = &[
 pub fn is_evidence(cast: &Cast) -> Result<()> {
     let aya = &cast.aya;
     let key = aya.reads("audit verify")?["key"].as_str().context("a key")?.to_owned();
-    aya.does(&format!("audit report --from 2020-01-01 --to 2099-12-31 --file story.zip --key {key}"))?;
+    let said =
+        aya.does(&format!("audit report --from 2020-01-01 --to 2099-12-31 --file story.zip --key {key}"))?;
+    ensure!(said.ends_with('\n'), "its last line ends: {said}");
     aya.fails("audit report --from 2020-01-01 --to 2099-12-31 --file story.zip", 1, "is there already")?;
     aya.fails("audit report --from 2099-01-01 --to 2020-12-31", 2, "ends before it begins")?;
     cast.dana.fails("audit report --from 2020-01-01 --to 2099-12-31", 1, "")?;
@@ -53,8 +55,9 @@ pub fn is_evidence(cast: &Cast) -> Result<()> {
     };
     let people = aya.reads("audit log --action person.deactivated")?;
     let lena = people[0]["subject"].as_str().context("she left")?;
-    has("joiners.csv", &[lena])?;
-    has("leavers.csv", &[lena, "left on Friday"])?;
+    has("joiners.csv", &[lena, "lena@example.com"])?;
+    has("leavers.csv", &[lena, "left on Friday", "lena@example.com,ada@example.com"])?;
+    ensure!(files["leavers.csv"].starts_with("entry,time,person,by,reason,"), "columns stay where they were");
     has("grants.csv", &["reports/production", "production-access", "INC-123", "per_"])?;
     has("changes.csv", &["catalog.applied", "supa"])?;
     has("outages.csv", &["server.started"])?;
@@ -132,18 +135,33 @@ async fn followed(aya: &Person, ada: &Person, words: &[&str]) -> Result<()> {
     until("it follows", async || Ok((followers()? > before).then_some(()))).await?;
     let act = ["person", "sign-out", "omar@example.com", "--reason", "INC-123 again"];
     ada.portctl.run(&act)?.done()?;
-    let mut said = BufReader::new(child.stdout.take().context("no standard output")?);
-    let (told, line) = mpsc::channel();
+    let said = BufReader::new(child.stdout.take().context("no standard output")?);
+    let (told, lines) = mpsc::channel();
     let reading = thread::spawn(move || {
-        let mut line = String::new();
-        told.send(said.read_line(&mut line).map(|_| line))
+        for line in said.lines().map_while(Result::ok) {
+            let is_last = line.contains("INC-123 again");
+            if told.send(line).is_err() || is_last {
+                return;
+            }
+        }
     });
-    let line = line.recv_timeout(Duration::from_secs(10));
+    let mut before = Vec::new();
+    let came = loop {
+        match lines.recv_timeout(Duration::from_secs(10)) {
+            Ok(line) if line.contains("INC-123 again") => break Ok(line),
+            Ok(line) => before.push(line),
+            Err(error) => break Err(error),
+        }
+    };
     let ended = child.try_wait()?;
     child.kill()?;
     child.wait()?;
     drop(reading.join());
-    let line = line.context("nothing came")??;
-    ensure!(ended.is_none() && line.contains("INC-123 again"), "it ended with {ended:?}: {line}");
+    let line = came.with_context(|| format!("nothing came after {before:?}"))?;
+    ensure!(ended.is_none() && line.contains("ada@example.com"), "it ended with {ended:?}: {line}");
+    let is_head = before.first().is_some_and(|line| line.starts_with("INDEX") && line.contains("REASON"));
+    let newest =
+        before.get(1..).is_some_and(|it| !it.is_empty() && it.iter().all(|line| line.contains("INC-123")));
+    ensure!(is_head && newest, "a head and the newest of before come first: {before:?}");
     Ok(())
 }

@@ -112,7 +112,7 @@ impl<'p> Archive<'p> {
     pub(super) fn tables(&mut self, tables: &[Table]) -> Result<()> {
         for table in tables {
             self.begin(table.file)?;
-            self.write(row(table.columns).as_bytes())?;
+            self.write(row(&table.columns).as_bytes())?;
             for cells in &table.rows {
                 let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
                 self.write(row(&cells).as_bytes())?;

@@ -28,6 +28,7 @@ use crate::{
     base::{Problem, ProblemKind, Result, Timestamp},
     cli::{
         Context, DONE,
+        names::Names,
         output::{note, progress_of},
     },
     client::Client,
@@ -98,7 +99,7 @@ impl Command {
         context.output.tell(&written, |written| {
             let lines: Vec<String> =
                 written.tables.iter().map(|(table, rows)| format!("  {table}: {rows}")).collect();
-            format!("{} entries of {}, verified\n{}", written.entries, written.size, lines.join("\n"))
+            format!("{} entries of {}, verified\n{}\n", written.entries, written.size, lines.join("\n"))
         })?;
         note(&format!("{}: unpack it and open index.html", path.display()));
         Ok(DONE)
@@ -159,6 +160,9 @@ async fn write(client: &Client, path: &Path, period: Period, keys: &[VerifierKey
     }
     bar.finish_and_clear();
     let (checkpoint, note, entries, tables) = told.finish()?;
+    let mut names = Names::default();
+    names.learn(client, tables.iter().flat_map(Table::ids)).await?;
+    let tables: Vec<Table> = tables.into_iter().map(|table| table.with_names(&names)).collect();
     archive.file("checkpoint.txt", note.as_bytes())?;
     let page = Page::new(client.server().as_text(), &period, &checkpoint, entries, keys, &tables);
     archive.tables(&tables)?;

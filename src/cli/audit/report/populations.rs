@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     audit::opened::Opened,
     base::{Problem, Result, Timestamp},
+    cli::names::Names,
 };
 
 /// A table of a report.
@@ -19,9 +20,21 @@ pub(super) struct Table {
     /// What is in it, in a sentence or two.
     pub(super) about: &'static str,
     /// The heads of its columns.
-    pub(super) columns: &'static [&'static str],
+    pub(super) columns: Vec<&'static str>,
     /// Its rows.
     pub(super) rows: Vec<Vec<String>>,
+}
+
+/// The column for the names of those whose ids are in this one, where it holds ids of people.
+fn named(column: &str) -> Option<&'static str> {
+    Some(match column {
+        "person" => "person_name",
+        "by" => "by_name",
+        "requested_by" => "requested_by_name",
+        "approved_by" => "approved_by_name",
+        "about" => "about_name",
+        _ => return None,
+    })
 }
 
 /// Rows of a table that the page shows; the rest is in its file.
@@ -39,7 +52,29 @@ impl Table {
         about: &'static str,
         columns: &'static [&'static str],
     ) -> Self {
-        Self { file, title, about, columns, rows: Vec::new() }
+        Self { file, title, about, columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// What its cells hold that may be ids of people.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        let cells = self.rows.iter().flat_map(|row| row.iter().zip(&self.columns));
+        cells.filter(|(_, column)| named(column).is_some()).flat_map(|(cell, _)| cell.split(' '))
+    }
+
+    /// The same with what the people in it are called, in columns behind all others.
+    pub(super) fn with_names(mut self, names: &Names) -> Self {
+        let columns: Vec<(usize, &'static str)> =
+            self.columns.iter().enumerate().filter_map(|(at, it)| Some((at, named(it)?))).collect();
+        for row in &mut self.rows {
+            let called = |ids: &String| {
+                let called: Vec<&str> = ids.split(' ').filter_map(|id| names.of(id)).collect();
+                called.join(" ")
+            };
+            let cells: Vec<String> = columns.iter().map(|(at, _)| called(&row[*at])).collect();
+            row.extend(cells);
+        }
+        self.columns.extend(columns.into_iter().map(|(_, name)| name));
+        self
     }
 }
 
