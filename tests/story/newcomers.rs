@@ -271,8 +271,8 @@ impl Newcomer {
                 let mut child = self.dana.portctl.spawn(words)?;
                 let said = BufReader::new(child.stderr.take().context("no standard error")?);
                 let link = said.lines().map_while(Result::ok).find(|line| line.starts_with("where: "));
-                self.asked =
-                    link.as_deref().and_then(|it| it.rsplit('/').next()).context("no link")?.to_owned();
+                let asked = link.as_deref().and_then(|it| it.rsplit('/').next()).context("no link")?;
+                asked.clone_into(&mut self.asked);
                 self.waiting = Some(child);
             }
             "list" => {

@@ -76,7 +76,7 @@ async fn is_checked(given: Given) -> Result<()> {
         anyhow::Ok((finding.level == CheckLevel::Fine, finding.message))
     };
     for tls in [MailTls::StartTls, MailTls::Implicit] {
-        let (is_fine, words) = said(smtp.config(tls)).await?;
+        let (is_fine, words) = Box::pin(said(smtp.config(tls))).await?;
         ensure!(is_fine && words.contains("sign in"), "{words}");
     }
     let good = || smtp.config(MailTls::StartTls);
@@ -86,7 +86,7 @@ async fn is_checked(given: Given) -> Result<()> {
     let stranger = MailConfig { ca_file: None, ..good() };
     let cases = [(wrong, "answered 535"), (nobody, "cannot be reached"), (stranger, "no safe connection")];
     for (mail, wanted) in cases {
-        let (is_fine, words) = said(mail).await?;
+        let (is_fine, words) = Box::pin(said(mail)).await?;
         ensure!(!is_fine && words.contains(wanted) && !words.contains("another"), "{wanted}: {words}");
     }
     ensure!(smtp.taken()?.is_empty(), "something was sent: {:?}", smtp.taken()?);

@@ -233,7 +233,7 @@ fn text(it: &ConnectionDetails) -> String {
 /// What is set for it, and can be set anew.
 fn settings(it: &ConnectionLine) -> String {
     let yes = |it: bool| if it { "yes" } else { "no" };
-    let groups: Vec<String> = it.groups.iter().map(|it| printable(it).to_string()).collect();
+    let groups: Vec<String> = it.groups.iter().map(|it| printable(it)).collect();
     format!(
         "people of {} are linked by {}; authoritative: {}; may reactivate: {}; groups: {}\n\
          removals within {} before somebody is asked: {}, or {} % of its people\n",

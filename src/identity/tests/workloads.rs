@@ -307,7 +307,7 @@ async fn abuse_25_strangers_are_told_nothing_and_fill_no_log() {
         let declared = if number % 3 == 0 { &[][..] } else { &declared };
         let problem = exchange(&bench, wish, declared).await.unwrap_err();
         assert!(problem.is(ProblemKind::SignInRefused), "{problem}");
-        told.insert((problem.detail.to_string(), problem.remedy));
+        told.insert((problem.detail.clone(), problem.remedy));
     }
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(!format!("{told:?}").contains("reports-ci"), "{told:?}");
