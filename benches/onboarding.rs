@@ -1,6 +1,6 @@
 //! From a newcomer's first sign-in to her running app, with its sandbox secrets: `cargo bench --bench
-//! onboarding`. The server, `portctl` and the app are processes; the identity provider is the
-//! development one. Nobody prepared anything for her but her groups at the provider.
+//! onboarding`. `portctl` and the app are processes; the identity provider is the development one, in this
+//! process with the server. Nobody prepared anything for her but her groups at the provider.
 
 #[path = "support/mod.rs"]
 mod measure;
@@ -16,18 +16,20 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use axum::Router;
 use data_encoding::BASE64;
 use measure::Times;
 use port_control::{
-    base::{Ambient, Problem, SecretValue, Timestamp, time::Stopwatch},
+    api,
+    base::{Ambient, Config, Problem, SecretValue, Timestamp, time::Stopwatch},
     dev::{
         browser::Browser,
         idp::{CLIENT_ID, DevIdp, DevPerson},
     },
+    server::{self, Opening, Server},
 };
-use support::program::{Portctl, Server, free_port, write_private};
+use support::program::{Portctl, free_port, write_private};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 const NEWCOMERS: usize = 20;
 /// What the machine may take of a newcomer's time.
@@ -43,10 +45,19 @@ const STEPS: [(&str, &str); 4] = [
     ("types `portctl run reports/sandbox -- APP`", "runs APP with its secrets"),
 ];
 
-/// A provider that knows Ada and everybody who joins.
-async fn provider() -> Result<(String, SecretValue)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let issuer = format!("http://{}/idp", listener.local_addr()?);
+/// A server, and beside it on the same address a provider that knows Ada and everybody who joins: the development
+/// one sends nobody elsewhere.
+struct Site {
+    url: String,
+    secret: SecretValue,
+}
+
+async fn open(folder: &Path) -> Result<Site> {
+    let port = free_port()?;
+    let url = format!("http://127.0.0.1:{port}");
+    let issuer = format!("{url}/idp");
+    let config = configure(folder, &url, &issuer)?;
+    server::migrate(&config).await.map_err(told)?;
     let newcomer = |n: usize| DevPerson {
         login: format!("newcomer{n}"),
         name: format!("Newcomer {n}"),
@@ -54,43 +65,48 @@ async fn provider() -> Result<(String, SecretValue)> {
         groups: vec!["engineering".to_owned()],
     };
     let people = DevPerson::seeded().into_iter().chain((0..NEWCOMERS).map(newcomer)).collect();
-    let idp = DevIdp::new(people, issuer.parse()?, Ambient::system(Timestamp::EPOCH))?;
+    let idp = DevIdp::new(people, issuer.parse()?, Ambient::system(Timestamp::EPOCH)).map_err(told)?;
     let secret = idp.secret();
-    let router = Router::new().nest("/idp", idp.router());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok((issuer, secret))
+    let listener = TcpListener::bind(config.listen).await?;
+    let server = Server::open(config, Opening::Serve).await.map_err(told)?;
+    let router = api::router(server.app.clone()).nest("/idp", idp.router());
+    tokio::spawn(server.run(listener, router, None, CancellationToken::new()));
+    Ok(Site { url, secret })
 }
 
-async fn serve(folder: &Path, issuer: &str) -> Result<Server> {
+fn configure(folder: &Path, url: &str, issuer: &str) -> Result<Config> {
     write_private(&folder.join("master-key"), BASE64.encode(&[7; 32]).as_bytes())?;
     let database = format!("sqlite:{}", folder.join("port-control.db").display());
     write_private(&folder.join("database-url"), database.as_bytes())?;
-    let config = format!(
-        "administrators = [\"dev/it\"]\ncontact = \"ada@example.com\"\n\
+    let text = format!(
+        "listen = \"{}\"\npublic_url = \"{url}\"\n\
+         administrators = [\"dev/it\"]\ncontact = \"ada@example.com\"\n\
          [keys]\nmaster_key_file = \"master-key\"\n[log]\norigin = \"port-control.invalid/bench\"\n\
          [database]\nurl_file = \"database-url\"\n[engine]\nkind = \"embedded\"\n\
          [clusters.main]\ndirectory = \"cluster\"\n\
          [[workload_issuers]]\nname = \"github\"\nkind = \"github\"\n\
          issuer = \"https://token.actions.githubusercontent.com\"\n\
          [[providers]]\nname = \"dev\"\nissuer = \"{issuer}\"\nclient_id = \"{CLIENT_ID}\"\n\
-         email_domains = [\"example.com\"]\n"
+         email_domains = [\"example.com\"]\n",
+        url.trim_start_matches("http://")
     );
-    Server::start(folder, free_port()?, &config).await
+    let file = folder.join("port-control.toml");
+    std::fs::write(&file, text)?;
+    Config::load(&file, []).map_err(told)
 }
 
 /// Somebody with a browser and a terminal.
 struct Somebody<'s> {
     login: String,
-    server: &'s Server,
-    secret: &'s SecretValue,
+    site: &'s Site,
     browser: Browser,
     portctl: Portctl,
 }
 
 impl<'s> Somebody<'s> {
-    fn new(login: &str, folder: &Path, server: &'s Server, secret: &'s SecretValue) -> Result<Self> {
-        let portctl = Portctl::new(&folder.join("homes").join(login), &server.url, None)?;
-        Ok(Self { login: login.to_owned(), server, secret, browser: Browser::new().map_err(told)?, portctl })
+    fn new(login: &str, folder: &Path, site: &'s Site) -> Result<Self> {
+        let portctl = Portctl::new(&folder.join("homes").join(login), &site.url, None)?;
+        Ok(Self { login: login.to_owned(), site, browser: Browser::new().map_err(told)?, portctl })
     }
 
     /// The first three steps, and how long the machine took for each.
@@ -103,8 +119,8 @@ impl<'s> Somebody<'s> {
         said.read_line(&mut line)?;
         took.push(since.elapsed());
         let since = Stopwatch::start();
-        let url = self.server.url.parse()?;
-        self.browser.sign_in(&url, "dev", &self.login, self.secret).await.map_err(told)?;
+        let url = self.site.url.parse()?;
+        self.browser.sign_in(&url, "dev", &self.login, &self.site.secret).await.map_err(told)?;
         let address = line.trim().rsplit(' ').next().unwrap_or_default().parse();
         let page = self.browser.open(address.with_context(|| line.clone())?).await.map_err(told)?;
         took.push(since.elapsed());
@@ -136,19 +152,18 @@ fn told(problem: Problem) -> anyhow::Error {
 
 async fn measured(folder: &Path) -> Result<(Vec<Times>, Times)> {
     peers::http(None)?;
-    let (issuer, secret) = provider().await?;
-    let server = serve(folder, &issuer).await?;
-    let mut ada = Somebody::new("ada", folder, &server, &secret)?;
+    let site = open(folder).await?;
+    let mut ada = Somebody::new("ada", folder, &site)?;
     ada.signs_in().await?;
     ada.portctl.run(&["apply", "-f", EXAMPLE, "--yes"])?.done()?;
-    let mut dana = Somebody::new("dana", folder, &server, &secret)?;
+    let mut dana = Somebody::new("dana", folder, &site)?;
     dana.signs_in().await?;
     let set = ["secret", "set", "reports/sandbox/DATABASE_URL"];
     dana.portctl.run_with(&set, b"postgres://sandbox")?.done()?;
     let mut steps: Vec<Times> = STEPS.iter().map(|_| Times::default()).collect();
     let mut whole = Times::default();
     for n in 0..NEWCOMERS {
-        let mut newcomer = Somebody::new(&format!("newcomer{n}"), folder, &server, &secret)?;
+        let mut newcomer = Somebody::new(&format!("newcomer{n}"), folder, &site)?;
         let mut took = newcomer.signs_in().await?;
         took.push(newcomer.runs()?);
         whole.push(took.iter().sum());
