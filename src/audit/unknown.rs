@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn the_nearest_names_come_first_and_others_not_at_all() {
         let names = ["secret.run", "secret.revealed", "session.began"].map(str::to_owned).to_vec();
-        assert_eq!(alike("secret.reveald", names)[0], "secret.revealed");
+        assert_eq!(alike("secrets.reveald", names)[0], "secret.revealed");
         assert!(alike("xyz", vec!["secret.run".to_owned()]).is_empty());
         assert_eq!(alike("database_url", vec!["DATABASE_URL".to_owned()]), ["DATABASE_URL"]);
     }

@@ -13,7 +13,11 @@ use crate::base::{Problem, Result, located::Finding};
 
 /// The files of the example repository.
 fn example() -> Vec<Document> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/supa");
+    files_of("examples/supa")
+}
+
+fn files_of(folder: &str) -> Vec<Document> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut documents: Vec<Document> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| {

@@ -26,8 +26,8 @@ use crate::{
     base::{
         Ambient, Problem, ProblemKind, Result, SecretValue,
         config::{
-            Access, AdministratorGroup, Config, Credential, EngineConfig, IssuerKind, LogConfig,
-            MasterKeySource, OutwardConfig, ProviderConfig, SessionConfig, WorkloadIssuerConfig,
+            Access, AdministratorGroup, Config, Credential, EngineConfig, LogConfig, MasterKeySource,
+            OutwardConfig, ProviderConfig, SessionConfig,
         },
     },
     catalog::{Document, DocumentSet},
@@ -50,7 +50,6 @@ const EXAMPLE: &[(&str, &str)] = &[
     ("scopes.yaml", include_str!("../../examples/supa/scopes.yaml")),
     ("source.yaml", include_str!("../../examples/supa/source.yaml")),
     ("teams.yaml", include_str!("../../examples/supa/teams.yaml")),
-    ("workloads.yaml", include_str!("../../examples/supa/workloads.yaml")),
 ];
 
 /// A running server with everything beside it.
@@ -195,14 +194,7 @@ fn config(folder: &Folder, address: SocketAddr, url: &Url) -> Result<Config> {
             required_acr: Vec::new(),
             revalidate: false,
         }],
-        // What the example's files name; it is asked nothing until a job brings one of its tokens.
-        workload_issuers: vec![WorkloadIssuerConfig {
-            name: name("github")?,
-            kind: IssuerKind::GitHub,
-            issuer: "https://token.actions.githubusercontent.com".to_owned(),
-            audience: format!("http://{address}"),
-            cluster: None,
-        }],
+        workload_issuers: Vec::new(),
         clusters: BTreeMap::from([(name(CLUSTER)?, Access::Directory(folder.cluster(CLUSTER)))]),
         webhooks: Vec::new(),
         mail: None,

@@ -365,6 +365,7 @@ async fn asked_first() -> Result<()> {
     let mut settings = Settings::new(&database, folder.path(), access());
     let house = House::open(&settings).await?;
     house.declare(GROUND).await?;
+    wait_for("a checkpoint", BOUND, async || house.dana.audit_checkpoint().await.ok()).await?;
     house.close().await?;
     witness.behave(Manner::Ahead);
     settings.outward.witnesses = vec![witness.pinning()];

@@ -63,7 +63,7 @@ async fn thousands(given: Given) -> Result<()> {
     };
     held(MANY, 2).await?;
     // Act by act, each with its own entry.
-    ensure!(wire.entries("scim.group-changed").await? == 4, "{}", wire.entries("scim.group-changed").await?);
+    ensure!(wire.entries("scim.group-changed").await? == 8, "{}", wire.entries("scim.group-changed").await?);
     ensure!(wire.entries("person.groups-changed").await? == usize::try_from(MANY)?);
     let one = json!([{ "op": "replace", "path": "members", "value": [{ "value": "user1" }] }]);
     let answer = wire.patch(&path, one).await?;

@@ -97,8 +97,6 @@ impl House {
         let port = free_port()?;
         let mut config = String::from(
             "administrators = [\"dev/it\"]\ncontact = \"ada@example.com\"\n\
-             [[workload_issuers]]\nname = \"github\"\nkind = \"github\"\n\
-             issuer = \"https://token.actions.githubusercontent.com\"\n\
              [keys]\nmaster_key_file = \"master-key\"\n[log]\norigin = \"port-control.invalid/story\"\n",
         );
         write_private(&folder.path().join("master-key"), BASE64.encode(&[7; 32]).as_bytes())?;

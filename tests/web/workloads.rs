@@ -259,7 +259,7 @@ async fn no_such_lease(given: Given) -> Result<()> {
     let house = House::open(&given).await?;
     declare(&house, DECLARED).await?;
     let dana = house.example("dana").await?;
-    let answer = house.post(&dana, "/api/v1/leases", &json!({ "at": "reports/sandbox/reader" })).await?;
+    let answer = house.post(&dana, "/api/v1/leases", &json!({ "at": "reports/sandbox/nobody" })).await?;
     answer.is_problem(404, "not-found")?;
     let said = answer.json();
     let words = said["detail"].as_str().unwrap_or_default();

@@ -89,8 +89,12 @@ async fn create(
     let act = |permit| app.leases.issue(permit, length);
     let lent = match app.gate.act(&caller, Action::Lease, resource, act).await {
         Err(denied) if denied.is(ProblemKind::Denied) || denied.is(ProblemKind::NeedsGrant) => {
-            // Where no grant would help, that is what there is to say.
-            app.leases.can_be_made(&at).await?;
+            // Where no grant would help, that is what there is to say; of what is declared, only to whom a
+            // grant could be given.
+            let is_declared = app.catalog.snapshot().await?.lease_role(&at).is_some();
+            if !is_declared || denied.is(ProblemKind::NeedsGrant) {
+                app.leases.can_be_made(&at).await?;
+            }
             return Err(denied);
         }
         outcome => outcome?,

@@ -15,6 +15,12 @@ fn the_example_is_right_and_applying_it_twice_changes_nothing() {
 }
 
 #[test]
+fn the_example_of_a_job_goes_beside_the_other() {
+    let (plan, _) = applied(set([example(), files_of("examples/ci")].concat()), 0, &[]).unwrap();
+    assert_eq!((plan.source.as_str(), plan.changes.len()), ("supa", 4 + 1 + 2 + 5 + 1 + 1 + 2));
+}
+
+#[test]
 fn a_snapshot_of_the_example_answers_what_decisions_ask() {
     let (_, stored) = applied(set(example()), 0, &[]).unwrap();
     let admins = ["dev/it", "dev/root/sub"].map(|it| it.parse::<AdministratorGroup>().unwrap());

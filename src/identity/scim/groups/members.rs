@@ -15,7 +15,7 @@ use crate::{
 
 /// How many members come and go in one act at most: the log gives an act so much time, and whatever waits behind
 /// it waits as long.
-const MOST: usize = 500;
+const MOST: usize = 250;
 
 /// How members changed in one act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
