@@ -258,8 +258,8 @@ async fn narrowed_keys(given: Given) -> Result<()> {
 async fn no_such_lease(given: Given) -> Result<()> {
     let house = House::open(&given).await?;
     declare(&house, DECLARED).await?;
-    let dana = house.example("dana").await?;
-    let answer = house.post(&dana, "/api/v1/leases", &json!({ "at": "reports/sandbox/nobody" })).await?;
+    let stranger = house.sign_in("stranger", &[]).await?;
+    let answer = house.post(&stranger, "/api/v1/leases", &json!({ "at": "reports/sandbox/nobody" })).await?;
     answer.is_problem(404, "not-found")?;
     let said = answer.json();
     let words = said["detail"].as_str().unwrap_or_default();
@@ -267,7 +267,7 @@ async fn no_such_lease(given: Given) -> Result<()> {
     ensure!(said["remedy"].as_str().is_some_and(|it| it.contains("kind = \"vault\"")), "{said}");
     // What was decided is recorded all the same.
     let denied = sql("SELECT action FROM entries WHERE actor = $1 AND decision = 'deny'");
-    let denied: Vec<(String,)> = house.all(denied.bind(dana.id.to_string())).await?;
+    let denied: Vec<(String,)> = house.all(denied.bind(stranger.id.to_string())).await?;
     ensure!(denied == [("lease".to_owned(),)], "{denied:?}");
     house.close().await
 }
