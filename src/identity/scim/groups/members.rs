@@ -114,10 +114,11 @@ impl Group<'_> {
     async fn known(&self, work: &mut Work<'_>, ids: &[String]) -> Result<People> {
         let mut known = People::new();
         for some in ids.chunks(AT_ONCE) {
-            // By their ids: whatever the database believes of how many people a connection has.
+            // By their ids, whatever the database believes of how many people a connection has: SQLite takes
+            // a cross join in the order in which it is written.
             let text = format!(
-                "{} SELECT u.id, u.person FROM wanted w JOIN scim_users u ON u.id = w.id \
-                 WHERE u.connection = $1 AND u.deleted_at IS NULL",
+                "{} SELECT u.id, u.person FROM wanted w CROSS JOIN scim_users u \
+                 WHERE u.id = w.id AND u.connection = $1 AND u.deleted_at IS NULL",
                 wanted(2, some.len())
             );
             let query = Query::composed(text, prepended(self.connection.as_str(), texts(some)));
