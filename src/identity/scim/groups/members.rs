@@ -15,7 +15,7 @@ use crate::{
 
 /// How many members come and go in one act at most: the log gives an act so much time, and whatever waits behind
 /// it waits as long.
-const MOST: usize = 250;
+const MOST: usize = 200;
 
 /// How members changed in one act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,9 +45,10 @@ impl Group<'_> {
     /// # Errors
     /// `invalidValue` where the connection does not have one of them.
     pub(super) async fn add(&self, work: &mut Work<'_>, ids: &[String]) -> Result<Moved> {
-        let known = self.check_known(work, ids).await?;
         let there = self.among(work, ids).await?;
-        let mut missing = known.into_iter().filter(|(id, _)| !there.contains(id));
+        // Who is a member is known.
+        let missing: Vec<String> = ids.iter().filter(|id| !there.contains(*id)).cloned().collect();
+        let mut missing = self.check_known(work, &missing).await?.into_iter();
         let new: People = missing.by_ref().take(MOST).collect();
         self.insert(work, &new).await?;
         self.tell(work, &new, true).await?;
@@ -77,12 +78,14 @@ impl Group<'_> {
     /// Makes these people the members. Those who are none go first: nobody is in for longer because many come.
     pub(super) async fn replace(&self, work: &mut Work<'_>, ids: &[String]) -> Result<Moved> {
         let wanted: BTreeSet<&String> = ids.iter().collect();
-        let surplus: Vec<String> =
-            self.all(work).await?.into_iter().filter(|id| !wanted.contains(id)).collect();
+        let (there, surplus): (BTreeSet<String>, BTreeSet<String>) =
+            self.all(work).await?.into_iter().partition(|id| wanted.contains(id));
+        let surplus: Vec<String> = surplus.into_iter().collect();
         let gone = self.remove(work, &surplus).await?;
         if gone.is_more {
             // Whoever cannot come is refused before anybody has gone.
-            self.check_known(work, ids).await?;
+            let missing: Vec<String> = ids.iter().filter(|id| !there.contains(*id)).cloned().collect();
+            self.check_known(work, &missing).await?;
             return Ok(gone);
         }
         let came = self.add(work, ids).await?;
