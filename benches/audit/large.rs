@@ -218,6 +218,8 @@ impl Large {
         move_head(&mut on, &edge, &note).await?;
         let auditor = Auditor::sign_in(&mut on).await?;
         on.close().await?;
+        // Whoever opens it next does not wait for gigabytes to get to the disk.
+        fs::File::open(&path)?.sync_all()?;
         publish(folder, &bundles, &tiles, &note)?;
         let published = folder.join("log");
         Ok(Self { url, auditor, published, key, checkpoint, bundles, leaves: hashes, copies })
